@@ -1,0 +1,123 @@
+"""What a run will cost, before it starts: fields, disk and time, from the recipe alone.
+
+Sizes of fields are exact, the rest is a few per cent of the disk. Times are those of `demo-64` on a
+two-core x86 machine without GPU (2026), scaled with cells, particles, steps and channels to the cores
+of this one: right within a factor of two there, a guess elsewhere, and too long with a GPU.
+"""
+
+from dataclasses import dataclass
+
+from cosmogan.recipe import Recipe
+from cosmogan.session import available_cpus
+
+SIMULATED = ("train", "validation", "test")
+EMULATED = ("emulated", "untrained", "lognormal")
+
+# Core seconds, measured on demo-64.
+_PARTICLE_STEP = 9.0e-8  # per particle and step
+_BOX = 1.0  # per box, initial conditions and painting
+_CHANNEL_CELL = 5.0e-9  # per field shown, cell and pair of channels
+_GENERATED_CELL = 1.2e-6  # per cell emulated
+_MEASURED_CELL = 1.0e-6  # per cell measured
+_COMPARE = 40.0
+# Wall seconds.
+_START_UP = 8.0  # of Ray and its workers
+
+_STATISTICS_BYTES = 1_500  # per field
+_TRAINING_BYTES = 60e6  # checkpoints, weights, pictures
+_REPORT_BYTES = 5e6
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage makes and takes.
+
+    Parameters
+    ----------
+    what : str
+        What it makes, for a person.
+    bytes : float
+        Disk it fills.
+    seconds : float
+        Wall time on this machine [s].
+    """
+
+    what: str
+    bytes: float
+    seconds: float
+
+
+def simulated_fields(recipe: Recipe) -> dict[str, int]:
+    """Return the number of fields of each simulated data set."""
+    table = recipe.simulate
+    slices = 3 * (table.grid // table.thickness) if table.dimension == 2 else 1
+    return {name: getattr(table.boxes, name) * slices * len(table.redshifts) for name in SIMULATED}
+
+
+def estimate(recipe: Recipe) -> dict[str, Cost]:
+    """Return the cost of every stage, in order.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The run.
+
+    Returns
+    -------
+    dict of str to Cost
+        By name of the stage: simulate, train, emulated, untrained, lognormal, measure, compare.
+    """
+    made = _emulate(recipe)
+    return {
+        "simulate": _simulate(recipe),
+        "train": _train(recipe),
+        **dict.fromkeys(EMULATED, made),
+        "measure": _measure(recipe),
+        "compare": Cost("verdict.json and report.html", _REPORT_BYTES, _COMPARE / available_cpus()),
+    }
+
+
+def _simulate(recipe: Recipe) -> Cost:
+    table = recipe.simulate
+    boxes = sum(getattr(table.boxes, name) for name in SIMULATED)
+    cells = max(table.particles, table.mesh) ** 3
+    seconds = boxes * (_BOX * cells / 128**3 + _PARTICLE_STEP * cells * table.steps)
+    fields = sum(simulated_fields(recipe).values())
+    return Cost(
+        f"{boxes} boxes of {table.particles}^3 particles in {table.box_size:g} Mpc/h: {fields} fields",
+        fields * _field_bytes(recipe),
+        _START_UP + seconds / min(available_cpus(), boxes),
+    )
+
+
+def _train(recipe: Recipe) -> Cost:
+    table, dimension = recipe.train, recipe.simulate.dimension
+    pairs = sum(
+        width**2 / 2 ** (dimension * level)
+        for widths in (table.generator_widths, table.discriminator_widths)
+        for level, width in enumerate(widths)
+    )
+    seconds = table.images * _cells(recipe) * pairs * _CHANNEL_CELL
+    used = min(available_cpus(), table.workers * table.threads)
+    what = f"two networks, {table.images} fields shown"
+    return Cost(what, _TRAINING_BYTES, _START_UP + seconds / used)
+
+
+def _emulate(recipe: Recipe) -> Cost:
+    count = recipe.emulate.count
+    seconds = _START_UP + count * _cells(recipe) * _GENERATED_CELL / available_cpus()
+    return Cost(f"{count} fields", count * _field_bytes(recipe), seconds)
+
+
+def _measure(recipe: Recipe) -> Cost:
+    fields = sum(simulated_fields(recipe).values()) + len(EMULATED) * recipe.emulate.count
+    seconds = _START_UP + fields * _cells(recipe) * _MEASURED_CELL / available_cpus()
+    return Cost(f"statistics of {fields} fields", fields * _STATISTICS_BYTES, seconds)
+
+
+def _cells(recipe: Recipe) -> int:
+    return int(recipe.simulate.grid**recipe.simulate.dimension)
+
+
+def _field_bytes(recipe: Recipe) -> int:
+    return 4 * _cells(recipe)

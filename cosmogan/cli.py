@@ -1,0 +1,274 @@
+"""The command ``cosmogan``: parse, load the recipe, call one function.
+
+Whatever a command needs is imported inside it, so that ``cosmogan --help`` answers at once. An error
+is one line on stderr that says what, where and what to do:
+
+====  =============================================================================================
+0     done
+1     a defect of cosmogan; ``COSMOGAN_DEBUG=1`` shows where
+2     the command, a recipe, a file or the machine is not as it must be
+85    stopped by SIGTERM or SIGUSR1; the same command continues
+130   interrupted from the keyboard; the same command continues
+====  =============================================================================================
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from cosmogan.errors import CosmoganError, Stopped
+
+_Kind = Literal["trained", "untrained", "lognormal"]
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_PATH = click.Path(path_type=Path)
+
+_output_folder = click.option(
+    "-o", "--output", type=_FOLDER, help="Folder of the run; default runs/<name of the recipe>."
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes; default as many as there are cores."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the name of the program; default those of this process.
+    """
+    debug = bool(os.environ.get("COSMOGAN_DEBUG"))
+    logging.basicConfig(format="cosmogan: %(message)s", level=logging.WARNING)
+    logging.getLogger("cosmogan").setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        result = commands.main(args=arguments, prog_name="cosmogan", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the edge: every error ends as one line)
+        if debug:
+            traceback.print_exc()
+        message, code = _explain(error)
+        click.echo(f"cosmogan: {message}", err=True)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return one line and the exit code."""
+    message = " ".join(str(error).split())
+    match error:
+        case Stopped():
+            return message, 85
+        case KeyboardInterrupt() | click.Abort():
+            return "interrupted; the same command continues", 130
+        case click.UsageError(ctx=click.Context() as context):
+            return f"{error.format_message()} See `{context.command_path} --help`.", 2
+        case click.ClickException():
+            return error.format_message(), 2
+        case CosmoganError():
+            return message, 2
+        case OSError(filename=str() as name, strerror=str() as reason):
+            return f"{name}: {reason}", 2
+    kind = type(error).__name__
+    return f"defect: {kind}: {message}; COSMOGAN_DEBUG=1 shows where, please report it", 1
+
+
+class _InOrder(click.Group):
+    """Lists its commands in the order of the pipeline."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
+        return list(self.commands)
+
+
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import cosmogan
+
+        click.echo(f"cosmogan {cosmogan.__version__}")
+        context.exit()
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+def commands() -> None:
+    """Learn density fields from N-body runs, emulate them, judge them.
+
+    RECIPE is a TOML file, or the name of one that ships: demo-64, tiny.
+    Any command that was cut off continues when it is given again.
+    """
+
+
+@commands.command("run")
+@click.argument("recipe")
+@_output_folder
+@click.option("--plan", "only_plan", is_flag=True, help="Show the plan and stop.")
+def run(recipe: str, output: Path | None, *, only_plan: bool) -> None:
+    """Go through all stages, with a plan first."""
+    from cosmogan import pipeline, screen
+    from cosmogan.recipe import read
+
+    content = read(recipe)
+    folder = output or Path("runs", content.name)
+    view = screen.on(sys.stdout)
+    view.say(pipeline.plan(content, folder))
+    if not only_plan:
+        pipeline.run(content, folder, screen=view)
+        view.say(pipeline.closing(folder))
+
+
+@commands.command("simulate")
+@click.argument("recipe")
+@_output_folder
+def simulate(recipe: str, output: Path | None) -> None:
+    """Make the N-body runs of a recipe."""
+    _one_stage("simulate", recipe, output)
+
+
+@commands.command("train")
+@click.argument("recipe")
+@_output_folder
+def train(recipe: str, output: Path | None) -> None:
+    """Train the networks of a recipe."""
+    _one_stage("train", recipe, output)
+
+
+@commands.command("emulate")
+@click.argument("run", type=_PATH)
+@click.option("-o", "--output", type=_PATH, required=True, help="Data set to write, NAME.fields.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=1000, show_default=True, help="Fields."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every field."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["trained", "untrained", "lognormal"]),
+    default="trained",
+    show_default=True,
+    help="The network, or one of the yardsticks it is judged against.",
+)
+@_workers
+def emulate(
+    run: Path, output: Path, count: int, seed: int, kind: _Kind, workers: int | None
+) -> None:
+    """Make fields with a trained network.
+
+    RUN is the folder that training made, or its parent.
+    """
+    from cosmogan import screen
+    from cosmogan.emulate.run import emulate as work
+    from cosmogan.pipeline import stoppable
+    from cosmogan.session import ray_cluster
+
+    view = screen.on(sys.stdout)
+    with ray_cluster(), stoppable(), view.bar("emulate") as progress:
+        work(run, output, count=count, seed=seed, kind=kind, workers=workers, progress=progress)
+    view.say(str(output))
+
+
+@commands.command("measure")
+@click.argument("path", type=_PATH)
+@click.option("-o", "--output", type=_FILE, help="Default statistics/NAME.stats.h5 beside PATH.")
+@_workers
+def measure(path: Path, output: Path | None, workers: int | None) -> None:
+    """Measure the statistics of a data set."""
+    from cosmogan import screen
+    from cosmogan.measure.run import measure as work
+    from cosmogan.pipeline import statistics_of, stoppable
+
+    view = screen.on(sys.stdout)
+    target = output or statistics_of(path)
+    with stoppable(), view.bar("measure") as progress:
+        work(path, target, workers=workers, progress=progress)
+    view.say(str(target))
+
+
+@commands.command("compare")
+@click.argument("candidate", type=_PATH)
+@click.argument("truth", type=_PATH)
+@click.option(
+    "-o", "--output", type=_FOLDER, default="verdict", show_default=True, help="For the report."
+)
+@click.option("--recipe", help="Whose tolerances hold; default those of a recipe that names none.")
+def compare(candidate: Path, truth: Path, output: Path, recipe: str | None) -> None:
+    """Judge a data set against simulations.
+
+    CANDIDATE and TRUTH are data sets that were measured, or their .stats.h5 files.
+    """
+    from cosmogan import pipeline, screen
+    from cosmogan.compare.run import compare as work
+    from cosmogan.recipe import CompareTable, read
+
+    view = screen.on(sys.stdout)
+    rules = pipeline.rules(read(recipe).compare if recipe else CompareTable())
+    with pipeline.stoppable():
+        work(
+            {pipeline.name_of(candidate): pipeline.source_of(candidate)},
+            pipeline.source_of(truth),
+            output,
+            rules=rules,
+        )
+    view.say(pipeline.closing(output))
+
+
+@commands.command("inspect")
+@click.argument("path", type=_PATH)
+@click.option("--plot", type=_FILE, help="Draw a field into this picture.")
+@click.option("--index", type=int, default=0, show_default=True, help="Which field to draw.")
+@click.option("--verify", is_flag=True, help="Read everything and compare it with its checksums.")
+def inspect(path: Path, plot: Path | None, index: int, *, verify: bool) -> None:
+    """Say what a data set is, and draw it."""
+    from cosmogan import screen
+    from cosmogan.fields.describe import describe, plot_sample
+    from cosmogan.fields.store import open_fields
+
+    view = screen.on(sys.stdout)
+    view.say(describe(path))
+    if verify:
+        with view.bar("verify") as progress:
+            open_fields(path).verify(progress)
+    if plot:
+        plot_sample(path, index, plot)
+        view.say(str(plot))
+
+
+@commands.command("version")
+def version() -> None:
+    """Say what runs here, for a report of a defect."""
+    from importlib import metadata
+    from platform import platform, python_version
+
+    import cosmogan
+
+    click.echo(f"cosmogan {cosmogan.__version__}, python {python_version()}, {platform()}")
+    for name in ("numpy", "scipy", "numba", "h5py", "torch", "ray", "dask", "camb"):
+        click.echo(f"  {name} {metadata.version(name)}")
+
+
+def _one_stage(stage: str, recipe: str, output: Path | None) -> None:
+    from cosmogan import pipeline, screen
+    from cosmogan.recipe import read
+
+    content = read(recipe)
+    folder = output or Path("runs", content.name)
+    view = screen.on(sys.stdout)
+    pipeline.run(content, folder, only=[stage], screen=view)
+    view.say(str(folder))

@@ -1,0 +1,258 @@
+"""What the verdict consists of, and its file ``verdict.json``.
+
+A bin passes if its whole interval lies inside the tolerance, fails if it lies wholly outside, and
+otherwise cannot be told: too few simulations can never pass.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW
+from cosmogan.compare.floor import FALSE_ALARMS, RESAMPLES, Floor, Measured
+from cosmogan.compare.rules import Rules
+
+PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
+BEATS, DOES_NOT_BEAT = "beats", "does not beat"
+FORMAT = "cosmogan-verdict"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """One bin of one statistic: its ratio to the truth, the 95 % interval, the outcome.
+
+    `deviation` is studentised: in units of the standard error.
+    """
+
+    coordinate: float
+    ratio: float
+    low: float
+    high: float
+    deviation: float
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One statistic of one candidate.
+
+    Attributes
+    ----------
+    name, label, coordinate_label, coordinate_unit : str
+        Which statistic, in words.
+    tolerance : tuple of float
+        Lowest and highest ratio that passes.
+    bins : tuple of Bin
+        The judged bins.
+    error : Measured
+        Mean over the bins of |ratio - 1|.
+    outcome : str
+        Of all bins together.
+    """
+
+    name: str
+    label: str
+    coordinate_label: str
+    coordinate_unit: str
+    tolerance: tuple[float, float]
+    bins: tuple[Bin, ...]
+    error: Measured
+    outcome: str
+
+    def count(self, outcome: str) -> int:
+        """Return how many bins have this outcome."""
+        return sum(b.outcome == outcome for b in self.bins)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest:
+    """The largest studentised deviation of a candidate, where it is, and what chance makes of it.
+
+    `threshold` is exceeded by one perfect emulator in twenty; `alarm` says that this one is told from
+    simulations.
+    """
+
+    statistic: str
+    coordinate: float
+    deviation: float
+    threshold: float
+    p_value: float
+    alarm: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One line of the scorecard: a number, its interval, what passes, the outcome."""
+
+    name: str
+    value: Measured
+    lowest: float
+    highest: float
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Everything found about one candidate.
+
+    Attributes
+    ----------
+    name : str
+        As the table was called.
+    fields, simulations : int
+        How many, and how many are independent.
+    learned : bool
+        Whether the error of the training simulations is in its intervals.
+    results : mapping of str to Result
+        By statistic, the scatter of ln P among them.
+    overall : Largest
+        All bins together.
+    scorecard : tuple of Score
+        Mean error of P, scatter ratio, mean density ratio.
+    """
+
+    name: str
+    fields: int
+    simulations: int
+    learned: bool
+    results: Mapping[str, Result]
+    overall: Largest
+    scorecard: tuple[Score, ...]
+
+    def count(self, outcome: str) -> int:
+        """Return how many bins of all statistics have this outcome."""
+        return sum(result.count(outcome) for result in self.results.values())
+
+    @property
+    def bins(self) -> int:
+        """Judged bins of all statistics."""
+        return sum(len(result.bins) for result in self.results.values())
+
+    @property
+    def outcome(self) -> str:
+        """Outcome over all statistics."""
+        return combine([result.outcome for result in self.results.values()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """Whether `subject` is closer to the truth than `other` in one statistic.
+
+    `difference` is the mean |ratio - 1| of the other minus that of the subject: above 0, the subject
+    is closer.
+    """
+
+    statistic: str
+    subject: str
+    other: str
+    difference: Measured
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The judgement of all candidates against one set of held-out simulations.
+
+    Attributes
+    ----------
+    subject : str
+        The candidate the verdict is about: the first.
+    truth : str
+        Name of the held-out data set.
+    simulations, fields : int
+        Of the truth.
+    training, pool : int
+        Simulations learned from (0: unknown), and all at hand.
+    candidates : mapping of str to Candidate
+        By name.
+    floors : mapping of str to Floor
+        What two draws of simulations show, with the numbers of the subject's comparison.
+    contests : tuple of Contest
+        The subject against the candidates that learned nothing.
+    rules : Rules
+        What was fixed before.
+    """
+
+    subject: str
+    truth: str
+    simulations: int
+    fields: int
+    training: int
+    pool: int
+    candidates: Mapping[str, Candidate]
+    floors: Mapping[str, Floor]
+    contests: tuple[Contest, ...]
+    rules: Rules
+
+    @property
+    def learnt(self) -> bool | None:
+        """Whether the subject won every contest; None if there was none."""
+        return all(c.outcome == BEATS for c in self.contests) if self.contests else None
+
+    @property
+    def about(self) -> Candidate:
+        """The candidate the verdict is about."""
+        return self.candidates[self.subject]
+
+
+def decide(low: float, high: float, tolerance: tuple[float, float]) -> str:
+    """Return the outcome of an interval against a tolerance."""
+    if tolerance[0] <= low and high <= tolerance[1]:
+        return PASS
+    return FAIL if high < tolerance[0] or low > tolerance[1] else CANNOT_TELL
+
+
+def combine(outcomes: Sequence[str]) -> str:
+    """Return fail if one fails, pass if all pass, else cannot tell."""
+    if FAIL in outcomes:
+        return FAIL
+    return PASS if outcomes and all(outcome == PASS for outcome in outcomes) else CANNOT_TELL
+
+
+def write_verdict(path: str | Path, verdict: Verdict, more: Mapping[str, Any]) -> None:
+    """Write a verdict as JSON; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    verdict : Verdict
+        What was found.
+    more : mapping
+        Written beside it: the sentence, what made it. Infinite or undefined numbers become null.
+    """
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "level": LEVEL,
+        "false_alarms": FALSE_ALARMS,
+        "student_below": STUDENT_BELOW,
+        "resamples": RESAMPLES,
+        "learnt": verdict.learnt,
+        "outcome": verdict.about.outcome,
+        **dataclasses.asdict(verdict),
+        **more,
+    }
+    temporary = Path(path).with_suffix(".part")
+    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON may be anything)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -1,0 +1,209 @@
+"""The page: one self-contained HTML file that says how far emulated fields may be trusted."""
+
+import contextlib
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cosmogan.compare import words
+from cosmogan.compare.costs import Cost, Timings, costs
+from cosmogan.compare.curves import Line, training_figure
+from cosmogan.compare.figures import HIGHER, TWO_POINT, Exhibit, Theory, statistics_figure
+from cosmogan.compare.findings import (
+    BEATS,
+    CANNOT_TELL,
+    DOES_NOT_BEAT,
+    FAIL,
+    PASS,
+    Verdict,
+    write_verdict,
+)
+from cosmogan.compare.gallery import Fields, gallery
+from cosmogan.compare.rules import Rules
+from cosmogan.compare.units import SCATTER
+from cosmogan.compare.verdict import ANOTHER_DRAW, judge
+from cosmogan.fields.layout import provenance
+from cosmogan.statistics.table import StatisticsTable
+
+TRUTH = "truth"
+"""Key of the held-out fields among `Setting.fields`."""
+REPORT, VERDICT = "report.html", "verdict.json"
+ORDER = ("mean_density", "power", SCATTER, "bispectrum", "pdf", "pdf_smoothed")
+_PACKAGES = ("numpy", "scipy", "numba", "h5py", "camb", "torch", "ray", "dask")
+_BADGES = {
+    PASS: ("pass", "✓"),
+    FAIL: ("fail", "✗"),
+    CANNOT_TELL: ("unsure", "?"),
+    BEATS: ("pass", "✓"),
+    DOES_NOT_BEAT: ("fail", "✗"),
+    "told apart": ("fail", "✗"),
+    "not told apart": ("pass", "✓"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What stands on the page beside the verdict; each part may be missing.
+
+    Attributes
+    ----------
+    title : str
+        Name of the run.
+    fields : mapping of str to Fields
+        Data sets for the pictures, under the names of the candidates, and `TRUTH`.
+    theory : mapping of str to (k, P)
+        Power spectra to draw beside the measured ones [h/Mpc, unit of P].
+    log : iterable of mapping
+        Lines of the training log.
+    timings : mapping of str to mapping
+        Seconds of each stage, as "wall" and "cpu".
+    made_by : mapping of str to str
+        What made it: command, commit, time, hardware; "recipe" is shown as text.
+    """
+
+    title: str = ""
+    fields: Mapping[str, Fields] = field(default_factory=dict)
+    theory: Theory = field(default_factory=dict)
+    log: Iterable[Line] = ()
+    timings: Timings = field(default_factory=dict)
+    made_by: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_report(
+    out: str | Path,
+    candidates: Mapping[str, StatisticsTable],
+    truth: StatisticsTable,
+    *,
+    training: StatisticsTable | None = None,
+    validation: StatisticsTable | None = None,
+    rules: Rules | None = None,
+    setting: Setting | None = None,
+) -> Verdict:
+    """Judge candidates and write ``report.html`` and ``verdict.json``.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the two files; made if it does not exist. Each appears whole or not at all, the
+        report last.
+    candidates : mapping of str to StatisticsTable
+        By name, the one the verdict is about first: "emulated", "untrained", "lognormal".
+    truth : StatisticsTable
+        Held-out simulations.
+    training, validation : StatisticsTable, optional
+        The other simulations: floors and nulls are drawn from all, and the training set is judged
+        beside the candidates as another draw.
+    rules : Rules, optional
+        Tolerances and what is judged.
+    setting : Setting, optional
+        What else the page shows.
+
+    Raises
+    ------
+    LayoutError, SplitError, RecipeError
+        As `cosmogan.compare.verdict.judge`.
+    """
+    setting = setting or Setting()
+    verdict = judge(candidates, truth, training=training, validation=validation, rules=rules)
+    simulated = [table for table in (training, validation, truth) if table is not None]
+    tables = dict(candidates) if training is None else {**candidates, ANOTHER_DRAW: training}
+    spent = costs(setting.timings, simulated, candidates[verdict.subject])
+    exhibit = Exhibit(truth=truth, tables=tables, verdict=verdict, theory=setting.theory)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    made_by = {**_made_by(truth), **setting.made_by}
+    sentences = [words.headline(verdict), words.together(verdict), words.lesson(verdict)]
+    more = {
+        "sentences": [sentence for sentence in sentences if sentence],
+        "timings": setting.timings,
+        "costs": [{**vars(cost), "factor": cost.factor} for cost in spent],
+        "made_by": made_by,
+    }
+    write_verdict(folder / VERDICT, verdict, more)
+    _write(folder / REPORT, _render(exhibit, setting, spent, made_by))
+    return verdict
+
+
+def _render(
+    exhibit: Exhibit, setting: Setting, spent: Sequence[Cost], made_by: Mapping[str, str]
+) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    verdict = exhibit.verdict
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "percent": words.percent,
+        "ratio": words.ratio,
+        "seconds": words.seconds,
+        "chance": words.chance,
+        "named": words.name_of,
+        "rival": words.rival,
+    }
+    environment.filters.update(filters)
+    environment.globals.update(
+        badges=_BADGES, counts=_counts, interval=words.interval, percent_of=words.percent
+    )
+    template = environment.from_string(Path(__file__).with_suffix(".html").read_text("utf-8"))
+    return template.render(
+        verdict=verdict,
+        about=verdict.about,
+        title=setting.title,
+        headline=words.headline(verdict),
+        together=words.together(verdict),
+        lesson=words.lesson(verdict),
+        rows=[name for name in ORDER if name in verdict.about.results]
+        + [name for name in verdict.about.results if name not in ORDER],
+        layout=exhibit.truth.attributes,
+        pictures=_pictures(setting, verdict),
+        two_point=statistics_figure(exhibit, TWO_POINT),
+        higher=statistics_figure(exhibit, HIGHER),
+        training=training_figure(setting.log),
+        timings=setting.timings,
+        costs=spent,
+        recipe=made_by.get("recipe", ""),
+        made_by={key: value for key, value in made_by.items() if key != "recipe" and value},
+        place=words.place,
+        another_draw=ANOTHER_DRAW,
+    )
+
+
+def _pictures(setting: Setting, verdict: Verdict) -> str:
+    named = {name: setting.fields[name] for name in verdict.candidates if name in setting.fields}
+    if TRUTH not in setting.fields or verdict.subject not in named:
+        return ""
+    return gallery({TRUTH: setting.fields[TRUTH], **named}, truth=TRUTH, subject=verdict.subject)
+
+
+def _counts(of: Any) -> str:  # noqa: ANN401  (anything that counts outcomes)
+    """Return how many bins have which outcome, in words."""
+    found = [(of.count(outcome), outcome) for outcome in (PASS, FAIL, CANNOT_TELL)]
+    return ", ".join(f"{count} {outcome}" for count, outcome in found if count)
+
+
+def _made_by(truth: StatisticsTable) -> dict[str, str]:
+    """Return what can be said without being told: versions, commit, time, the truth's recipe."""
+    here = provenance("cosmogan compare")
+    versions = [f"cosmogan {here.version}"]
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions.append(f"{package} {metadata.version(package)}")
+    versions.append(
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
+    return {
+        "versions": ", ".join(versions),
+        "commit": here.commit,
+        "time": here.time,
+        "recipe": str(truth.made_by.get("recipe", "")),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,301 @@
+"""The verdict: emulated fields against held-out simulations, bin by bin and all together.
+
+The simulations are the unit of everything (`cosmogan.compare.units`). Each bin gets the ratio to the
+truth with a 95 % interval (`cosmogan.compare.contrast`): Student's t below `STUDENT_BELOW`
+simulations on the sparsest side, the bootstrap over simulations above, with symmetric quantiles of
+the studentised deviation (Hall 1988). All bins together are judged by the largest studentised
+deviation against its own null, and each statistic stands beside its floor (`cosmogan.compare.floor`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmogan.compare import floor
+from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW, Contrast
+from cosmogan.compare.findings import (
+    BEATS,
+    CANNOT_TELL,
+    DOES_NOT_BEAT,
+    Bin,
+    Candidate,
+    Contest,
+    Largest,
+    Result,
+    Score,
+    Verdict,
+    combine,
+    decide,
+)
+from cosmogan.compare.rules import Rules, check_comparable, make_yardsticks
+from cosmogan.compare.units import (
+    SCATTER,
+    SCATTER_OF,
+    Array,
+    Units,
+    Yardstick,
+    columns,
+    draw_with_replacement,
+    join,
+    reduce_to_units,
+)
+from cosmogan.statistics.table import StatisticsTable
+
+ANOTHER_DRAW = "another draw"
+"""The training simulations, judged as if they were an emulator."""
+IGNORANT = ("untrained", "lognormal")
+"""Candidates that learned nothing and that a network must beat."""
+UNLEARNED = (*IGNORANT, ANOTHER_DRAW)
+"""Candidates that owe no error of a training set."""
+CONTESTS = ("bispectrum", "pdf_smoothed")
+"""Statistics on which a network must beat what knows nothing, or it learnt nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Court:
+    """What all candidates are judged by."""
+
+    truth: Units
+    training: Units | None
+    pool: Units
+    yardsticks: Sequence[Yardstick]
+    counts: Array
+    """(B, n) how often each resample draws each held-out simulation: the same for everyone."""
+    rules: Rules
+
+    def contrast(self, name: str, units: Units) -> Contrast:
+        """Set a candidate against the truth; what learned owes the error of its training set."""
+        return Contrast(
+            candidate=units,
+            truth=self.truth,
+            training=None if name in UNLEARNED else self.training,
+            pool=self.pool,
+            signed=self._mark([y.signed for y in self.yardsticks]),
+            scatter=self._mark([y.name == SCATTER for y in self.yardsticks]),
+        )
+
+    def chance(self, *purpose: int) -> np.random.Generator:
+        """Return the random numbers of one purpose."""
+        return np.random.default_rng([self.rules.seed, *purpose])
+
+    def _mark(self, flags: Sequence[bool]) -> NDArray[np.bool_]:
+        return np.repeat(np.array(flags), [y.columns.size for y in self.yardsticks])
+
+
+def judge(
+    candidates: Mapping[str, StatisticsTable],
+    truth: StatisticsTable,
+    *,
+    training: StatisticsTable | None = None,
+    validation: StatisticsTable | None = None,
+    rules: Rules | None = None,
+) -> Verdict:
+    """Judge candidates against held-out simulations.
+
+    Parameters
+    ----------
+    candidates : mapping of str to StatisticsTable
+        By name, the one the verdict is about first. All but those in `UNLEARNED` owe the error of
+        the training simulations, and are set against those.
+    truth : StatisticsTable
+        The held-out simulations.
+    training, validation : StatisticsTable, optional
+        The other simulations. The training set is judged too, as `ANOTHER_DRAW` of simulations.
+    rules : Rules, optional
+        What is judged and how strictly.
+
+    Raises
+    ------
+    LayoutError
+        If the tables are not of the same kind of field, or lack a statistic.
+    SplitError
+        If another table shares a simulation with the truth.
+    RecipeError
+        If there is no candidate, or the truth has fixed amplitudes.
+    """
+    rules = rules or Rules()
+    optional = {"training": training, "validation": validation}
+    simulated = {name: table for name, table in optional.items() if table is not None}
+    check_comparable(candidates, truth, simulated)
+    yardsticks = make_yardsticks(truth, rules)
+    court = _convene(truth, simulated, yardsticks, rules)
+    judged = {name: _units(table, yardsticks) for name, table in candidates.items()}
+    if court.training is not None:
+        judged[ANOTHER_DRAW] = court.training
+    contrasts = {name: court.contrast(name, units) for name, units in judged.items()}
+    subject = next(iter(candidates))
+    return Verdict(
+        subject=subject,
+        truth=truth.source,
+        simulations=len(court.truth),
+        fields=court.truth.fields,
+        training=0 if court.training is None else len(court.training),
+        pool=len(court.pool),
+        candidates={
+            name: _judge_one(court, number, name, contrast)
+            for number, (name, contrast) in enumerate(contrasts.items())
+        },
+        floors=floor.floors(contrasts[subject], columns(yardsticks), rules.splits, court.chance(0)),
+        contests=tuple(_contests(court, subject, contrasts)),
+        rules=rules,
+    )
+
+
+def _convene(
+    truth: StatisticsTable,
+    simulated: Mapping[str, StatisticsTable],
+    yardsticks: Sequence[Yardstick],
+    rules: Rules,
+) -> _Court:
+    held_out = _units(truth, yardsticks)
+    others = {name: _units(table, yardsticks) for name, table in simulated.items()}
+    rng = np.random.default_rng([rules.seed, 1])
+    return _Court(
+        truth=held_out,
+        training=others.get("training"),
+        pool=join([held_out, *others.values()]),
+        yardsticks=yardsticks,
+        counts=draw_with_replacement(rng, floor.RESAMPLES, len(held_out)),
+        rules=rules,
+    )
+
+
+def _units(table: StatisticsTable, yardsticks: Sequence[Yardstick]) -> Units:
+    samples = {y.source: table[y.source].samples for y in yardsticks}
+    return reduce_to_units(samples, table.simulation, yardsticks)
+
+
+def _judge_one(court: _Court, number: int, name: str, contrast: Contrast) -> Candidate:
+    null = floor.null_deviations(contrast, court.chance(2, number))
+    few = contrast.fewest < STUDENT_BELOW
+    critical = contrast.student() if few else np.quantile(np.abs(null), LEVEL, axis=0)
+    low, high = contrast.interval(critical)
+    resampled = floor.bootstrap_ratios(contrast, court.counts, court.chance(3, number))
+    at = columns(court.yardsticks)
+    results = {
+        y.name: _result(y, contrast, (low[at[y.name]], high[at[y.name]]), resampled, at[y.name])
+        for y in court.yardsticks
+    }
+    return Candidate(
+        name=name,
+        fields=contrast.candidate.fields,
+        simulations=len(contrast.candidate),
+        learned=contrast.training is not None,
+        results=results,
+        overall=_overall(court, contrast, null),
+        scorecard=tuple(_scorecard(results, contrast, resampled, at)),
+    )
+
+
+def _result(
+    yardstick: Yardstick,
+    contrast: Contrast,
+    interval: tuple[Array, Array],
+    resampled: Array,
+    at: slice,
+) -> Result:
+    ratio = contrast.ratio[at]
+    rows = zip(yardstick.coordinate, ratio, *interval, contrast.deviation[at], strict=True)
+    bins = tuple(
+        Bin(
+            coordinate=float(coordinate),
+            ratio=float(value),
+            low=float(low),
+            high=float(high),
+            deviation=float(deviation),
+            outcome=decide(low, high, yardstick.tolerance),
+        )
+        for coordinate, value, low, high, deviation in rows
+    )
+    errors = np.abs(resampled[:, at] - 1).mean(axis=1)
+    error = floor.measured(float(np.abs(ratio - 1).mean()), errors, contrast.fewest)
+    return Result(
+        name=yardstick.name,
+        label=yardstick.label,
+        coordinate_label=yardstick.coordinate_label,
+        coordinate_unit=yardstick.coordinate_unit,
+        tolerance=yardstick.tolerance,
+        bins=bins,
+        error=replace(error, low=max(error.low, 0.0)),
+        outcome=combine([b.outcome for b in bins]),
+    )
+
+
+def _overall(court: _Court, contrast: Contrast, null: Array) -> Largest:
+    found = floor.overall(contrast.deviation, null)
+    name = next(n for n, at in columns(court.yardsticks).items() if found.column < at.stop)
+    coordinate = np.concatenate([y.coordinate for y in court.yardsticks])[found.column]
+    return Largest(
+        statistic=name,
+        coordinate=float(coordinate),
+        deviation=found.largest,
+        threshold=found.threshold,
+        p_value=found.p_value,
+        alarm=found.alarm,
+    )
+
+
+def _scorecard(
+    results: Mapping[str, Result], contrast: Contrast, resampled: Array, at: Mapping[str, slice]
+) -> list[Score]:
+    scores = []
+    if SCATTER_OF in results:
+        power = results[SCATTER_OF]
+        scores.append(_score("power error", power.error, (-np.inf, power.tolerance[1] - 1)))
+    if SCATTER in results:
+        value = float(_geometric_mean(contrast.ratio[None, at[SCATTER]])[0])
+        draws = _geometric_mean(resampled[:, at[SCATTER]])
+        ratio = floor.measured(value, draws, contrast.fewest)
+        scores.append(_score("scatter ratio", ratio, results[SCATTER].tolerance))
+    if "mean_density" in results:
+        only = results["mean_density"].bins[0]
+        ratio = floor.Measured(value=only.ratio, low=only.low, high=only.high)
+        scores.append(_score("mean density ratio", ratio, results["mean_density"].tolerance))
+    return scores
+
+
+def _geometric_mean(ratio: Array) -> Array:
+    mean: Array = np.exp(np.log(np.maximum(ratio, 1e-100)).mean(axis=1))
+    return mean
+
+
+def _score(name: str, value: floor.Measured, passes: tuple[float, float]) -> Score:
+    outcome = decide(value.low, value.high, passes)
+    return Score(name=name, value=value, lowest=passes[0], highest=passes[1], outcome=outcome)
+
+
+def _contests(court: _Court, subject: str, contrasts: Mapping[str, Contrast]) -> list[Contest]:
+    """Set the subject against what learned nothing, by the same resamples of the truth.
+
+    The question is about this network, not about all that such a training set could have given: the
+    error of the training simulations stays out.
+    """
+    at = {name: s for name, s in columns(court.yardsticks).items() if name in CONTESTS}
+    others = [name for name in contrasts if name in IGNORANT]
+    if subject in others:
+        return []
+    errors = {}
+    for number, name in enumerate([subject, *others]):
+        bare = replace(contrasts[name], training=None)
+        draws = floor.bootstrap_ratios(bare, court.counts, court.chance(4, number))
+        errors[name] = floor.mean_errors(np.concatenate([bare.ratio[None], draws]), at)
+    fewest = min(contrasts[name].fewest for name in errors)
+    return [
+        _contest(statistic, (subject, other), errors[other][statistic] - mine, fewest)
+        for other in others
+        for statistic, mine in errors[subject].items()
+    ]
+
+
+def _contest(statistic: str, names: tuple[str, str], difference: Array, fewest: int) -> Contest:
+    found = floor.measured(float(difference[0]), difference[1:], fewest)
+    outcome = BEATS if found.low > 0 else DOES_NOT_BEAT if found.high < 0 else CANNOT_TELL
+    return Contest(
+        statistic=statistic,
+        subject=names[0],
+        other=names[1],
+        difference=found,
+        outcome=outcome,
+    )

@@ -1,0 +1,148 @@
+"""The verdict in words, and numbers as people read them."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from cosmogan.compare.findings import (
+    BEATS,
+    CANNOT_TELL,
+    FAIL,
+    PASS,
+    Candidate,
+    Largest,
+    Verdict,
+)
+from cosmogan.compare.floor import Measured
+
+NAMES = {
+    "mean_density": "mean density",
+    "power": "power spectrum",
+    "scatter": "scatter of ln P",
+    "bispectrum": "equilateral bispectrum",
+    "pdf": "density PDF",
+    "pdf_smoothed": "smoothed density PDF",
+}
+"""Statistics, in words."""
+_CANDIDATES = {"untrained": "the untrained network", "lognormal": "the lognormal field"}
+
+
+def name_of(statistic: str) -> str:
+    """Return a statistic in words."""
+    return NAMES.get(statistic, statistic.replace("_", " "))
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the verdict in one sentence."""
+    about = verdict.about
+    boxes = plural(verdict.simulations, "held-out simulation")
+    passed, failed, unsure = (about.count(o) for o in (PASS, FAIL, CANNOT_TELL))
+    who = f"The {about.name} fields"
+    if about.outcome == PASS:
+        return f"{who} pass: all {passed} judged bins agree with {boxes} within tolerance."
+    rest = f"{passed} of {about.bins} judged bins agree within tolerance"
+    if about.outcome == FAIL:
+        where = enumeration([name_of(n) for n, r in about.results.items() if r.outcome == FAIL])
+        doubt = f", for {unsure} the {boxes} cannot tell" if unsure else ""
+        verb = "lie" if failed > 1 else "lies"
+        return f"{who} fail: {rest}, {failed} {verb} outside ({where}){doubt}."
+    return f"{who} fail nowhere, but {boxes} cannot tell everywhere: {rest}, {unsure} stay open."
+
+
+def together(verdict: Verdict) -> str:
+    """Return what all bins together say, in one sentence."""
+    largest = verdict.about.overall
+    size = f"{abs(largest.deviation):.1f} standard errors ({place(largest, verdict.about)})"
+    perfect = f"a perfect emulator exceeds {largest.threshold:.1f} in one case of twenty"
+    if largest.alarm:
+        return (
+            f"They can be told from simulations: the largest deviation is {size}, "
+            f"{perfect} ({chance(largest.p_value)})."
+        )
+    return (
+        f"They cannot be told from simulations: the largest deviation is {size}, and {perfect} "
+        f"({chance(largest.p_value)})."
+    )
+
+
+def lesson(verdict: Verdict) -> str:
+    """Return whether the network learnt anything, in one sentence; empty if there is no contest."""
+    if verdict.learnt is None:
+        return ""
+    if verdict.learnt:
+        others = enumeration(list(dict.fromkeys(rival(c.other) for c in verdict.contests)))
+        where = enumeration(list(dict.fromkeys(name_of(c.statistic) for c in verdict.contests)))
+        return f"It learnt: it beats {others}, outside errors, on the {where}."
+    lost = [
+        f"{rival(c.other)} on the {name_of(c.statistic)}"
+        for c in verdict.contests
+        if c.outcome != BEATS
+    ]
+    return (
+        f"It learnt nothing that {plural(verdict.simulations, 'held-out simulation')} can show: "
+        f"outside errors, it does not beat {enumeration(lost, 'or')}."
+    )
+
+
+def chance(p_value: float) -> str:
+    """Return a p value, which no resampling can tell from zero."""
+    space = "\u00a0"
+    sign, number = ("<", "0.001") if p_value < 0.001 else ("=", f"{p_value:.2g}")
+    return space.join(("p", sign, number))
+
+
+def place(largest: Largest, of: Candidate) -> str:
+    """Return where the largest deviation is."""
+    result = of.results[largest.statistic]
+    if not result.coordinate_label:
+        return name_of(largest.statistic)
+    what = "k" if result.coordinate_unit else "ρ/ρ̄"
+    unit = f" {result.coordinate_unit}" if result.coordinate_unit else ""
+    return f"{name_of(largest.statistic)} at {what} = {largest.coordinate:.2g}{unit}"
+
+
+def rival(name: str) -> str:
+    """Return what a contest is against."""
+    return _CANDIDATES.get(name, name)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def enumeration(items: Sequence[str], last: str = "and") -> str:
+    """Return items as people list them."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def percent(value: float) -> str:
+    """Return a fraction as per cent, with two or three figures."""
+    if not math.isfinite(value):
+        return "–"
+    value = 100 * value
+    digits = 0 if abs(value) >= 99.5 else 1 if abs(value) >= 0.95 else 2
+    return f"{value:.{digits}f}\u202f%"
+
+
+def ratio(value: float) -> str:
+    """Return a ratio with three decimals; a large one with three figures."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞" if value < 0 else "–"
+    text = f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def interval(of: Measured, as_text: Callable[[float], str] = ratio) -> str:
+    """Return an interval as a range."""
+    return f"{as_text(of.low)} to {as_text(of.high)}"
+
+
+def seconds(value: float) -> str:
+    """Return a time with three figures."""
+    if value >= 3600:
+        return f"{value / 3600:.3g} h"
+    if value >= 60:
+        return f"{value / 60:.3g} min"
+    return f"{value:.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"

@@ -1,0 +1,1 @@
+"""Emulation: seeds to fields, in memory and, through Ray, on disk."""

@@ -1,0 +1,212 @@
+"""From seeds to fields with a trained network, in memory.
+
+Field k of a seed depends on (weights, seed, k, parameters) alone: fields are always made in whole
+blocks of the micro-batch kept with the weights, on one thread, so not even their last bit depends
+on how many are asked for at a time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cosmogan.errors import CheckpointError, RecipeError
+from cosmogan.models.latent import Theory
+from cosmogan.models.source import Source, derive_seed, generate
+from cosmogan.models.weights import Weights, load_weights
+
+Kind = Literal["trained", "untrained", "lognormal"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Emulated fields with their coordinates; ``numpy.asarray(sample)`` gives the bare fields.
+
+    Attributes
+    ----------
+    fields : (n, N, ...) float32 ndarray
+        Density over mean.
+    x : (N,) ndarray
+        Comoving centre of the cells along each axis [Mpc/h].
+    box_size : float
+        Side of a field [Mpc/h].
+    thickness : float
+        Depth over which slices are averaged [Mpc/h].
+    seeds : (n,) int64 ndarray
+        Seed of each field's latent and noise.
+    parameters : dict of str to float
+        Cosmology and redshift.
+    """
+
+    fields: NDArray[np.float32]
+    x: NDArray[np.float64]
+    box_size: float
+    thickness: float
+    seeds: NDArray[np.int64]
+    parameters: dict[str, float]
+
+    def __len__(self) -> int:
+        """Return the number of fields."""
+        return len(self.fields)
+
+    def __array__(
+        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        """Return the fields."""
+        return np.array(self.fields, dtype=dtype, copy=copy)
+
+
+class Emulator:
+    """A trained network, ready to make fields. Get one with `load`.
+
+    Parameters
+    ----------
+    weights : Weights
+        Network, latent and layout.
+    kind : {"trained", "untrained", "lognormal"}
+        Whether the network answers, or its latent is returned as it is (`lognormal`).
+
+    Examples
+    --------
+    >>> emulator = cosmogan.load("runs/demo-64")  # doctest: +SKIP
+    >>> emulator.sample(count=10, seed=7).fields.shape  # doctest: +SKIP
+    (10, 64, 64)
+    """
+
+    def __init__(self, weights: Weights, kind: Kind = "trained") -> None:
+        self.weights, self.kind = weights, kind
+        layout, generator = weights.layout, weights.generator
+        self.source = Source(weights.theory, generator.scaling, generator.shape, layout.grid)
+
+    @property
+    def theory(self) -> Theory:
+        """Parameters the network was trained at, and their spectra."""
+        return self.weights.theory
+
+    def sample(self, count: int, seed: int, *, start: int = 0, **parameters: float) -> Sample:
+        """Make fields `start` to ``start + count`` of a seed.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        seed : int
+            Not negative.
+        start : int
+            Number of the first.
+        **parameters : float
+            Cosmology and redshift; those not given are the trained ones.
+
+        Returns
+        -------
+        Sample
+            Fields with coordinates and units.
+
+        Raises
+        ------
+        RecipeError
+            If the network was not trained at these parameters, or count or seed make no sense.
+        """
+        if count < 1 or seed < 0 or start < 0:
+            raise RecipeError(
+                f"count = {count}, seed = {seed}, start = {start}: give count >= 1, the others >= 0"
+            )
+        row = self.row(parameters)
+        fields = np.concatenate(list(self._blocks(start, start + count, seed, row)))
+        layout = self.weights.layout
+        return Sample(
+            fields=fields,
+            x=(np.arange(layout.grid, dtype=np.float64) + 0.5) * layout.cell_size,
+            box_size=layout.box_size,
+            thickness=layout.thickness,
+            seeds=np.array([derive_seed(seed, k) for k in range(start, start + count)]),
+            parameters=dict(zip(self.theory.names, self.theory.parameters[row], strict=True)),
+        )
+
+    def row(self, parameters: dict[str, float]) -> int:
+        """Return which of the trained parameters is meant.
+
+        Raises
+        ------
+        RecipeError
+            If a name is unknown, or the network was not trained there.
+        """
+        names = self.theory.names
+        unknown = set(parameters) - set(names)
+        if unknown:
+            raise RecipeError(f"{sorted(unknown)}: no parameter of this network; it has {names}")
+        usual = dict(zip(names, self.theory.parameters[0], strict=True))
+        return self.theory.row([(usual | parameters)[name] for name in names])
+
+    def _blocks(self, start: int, stop: int, seed: int, row: int) -> Iterator[NDArray[np.float32]]:
+        size = self.weights.micro_batch
+        for first in range(start - start % size, stop, size):
+            seeds = [derive_seed(seed, k) for k in range(first, first + size)]
+            block = self._make(seeds, row)
+            yield block[max(start - first, 0) : stop - first]
+
+    def _make(self, seeds: list[int], row: int) -> NDArray[np.float32]:
+        if self.kind == "lognormal":
+            return np.stack([self.source.lognormal(s, row) for s in seeds])
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                draw = self.source.draw(seeds, [row] * len(seeds))
+                y = generate(self.weights.generator, draw)[:, 0].numpy()
+        finally:
+            torch.set_num_threads(threads)
+        density: NDArray[np.float32] = self.weights.generator.scaling.inverse(y).astype(np.float32)
+        return density
+
+
+def load(path: str | Path, kind: Kind = "trained") -> Emulator:
+    """Load a trained run.
+
+    Parameters
+    ----------
+    path : path
+        Folder of a run, its ``run/`` or a ``.safetensors`` file of weights.
+    kind : {"trained", "untrained", "lognormal"}
+        The trained network, the same before training, or its latent without any network.
+
+    Raises
+    ------
+    CheckpointError
+        If there are no complete weights, they are damaged, or trained ones are asked for as
+        untrained.
+    RecipeError
+        If there is no such kind.
+    """
+    if kind not in KINDS:
+        raise RecipeError(f"kind = {kind!r}: give one of {', '.join(KINDS)}")
+    file = find_weights(Path(path), kind)
+    weights = load_weights(file)
+    if kind == "untrained" and weights.content["training"].get("shown"):
+        raise CheckpointError(f"{file}: these weights are trained; give the folder of the run")
+    return Emulator(weights, kind)
+
+
+def find_weights(path: Path, kind: Kind = "trained") -> Path:
+    """Return the file of weights that a run holds for a kind; a file is returned as it is.
+
+    Raises
+    ------
+    CheckpointError
+        If the run holds none.
+    """
+    if path.is_file():
+        return path
+    name = "weights" if kind == "trained" else "untrained"
+    candidates = [folder / f"{name}.safetensors" for folder in (path, path / "run")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise CheckpointError(
+        f"{path}: no {name}.safetensors there or in run/; train to the end, or give its folder"
+    )

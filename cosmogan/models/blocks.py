@@ -1,0 +1,146 @@
+"""Building blocks that work alike in two and three dimensions and on a periodic box.
+
+Every convolution and every change of resolution pads circularly, so that a roll of the input by
+the stride of the network rolls the output. Shapes are written ``x_NC*`` with ``*`` the spatial
+axes. No block normalises or looks at the whole box.
+"""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
+_CONVOLVE_TRANSPOSED = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
+SLOPE = 0.2
+"""Slope of the leaky rectifier below zero."""
+
+
+def pad_periodic(x: Tensor, width: int) -> Tensor:
+    """Wrap `width` cells around every side of the spatial axes."""
+    return functional.pad(x, (width, width) * (x.ndim - 2), mode="circular")
+
+
+def activate(x: Tensor) -> Tensor:
+    """Leaky rectifier."""
+    return functional.leaky_relu(x, SLOPE)
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """Fold blocks of 2 cells per axis into channels: (n, c, N, ...) -> (n, c 2^d, N/2, ...)."""
+    n, c, *grid = x.shape
+    split = x.reshape(n, c, *(size for g in grid for size in (g // 2, 2)))
+    d = len(grid)
+    order = (0, 1, *(3 + 2 * i for i in range(d)), *(2 + 2 * i for i in range(d)))
+    return split.permute(order).reshape(n, c * 2**d, *(g // 2 for g in grid))
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """Undo `space_to_depth`."""
+    n, c, *grid = x.shape
+    d = len(grid)
+    split = x.reshape(n, c // 2**d, *(2,) * d, *grid)
+    pairs = itertools.chain.from_iterable((2 + d + i, 2 + i) for i in range(d))
+    return split.permute(0, 1, *pairs).reshape(n, c // 2**d, *(2 * g for g in grid))
+
+
+class Convolution(nn.Module):
+    """A periodic convolution.
+
+    Parameters
+    ----------
+    dimension : {2, 3}
+        Spatial axes.
+    channels_in, channels_out : int
+        Channels.
+    width : int
+        Odd number of cells the kernel spans.
+    gain : float
+        Scatter of the weights over that of variance-keeping ones; 0 starts the layer at zero.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        channels_in: int,
+        channels_out: int,
+        *,
+        width: int = 3,
+        gain: float = 1.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dimension, self.width = dimension, width
+        scale = gain / math.sqrt(channels_in * width**dimension)
+        shape = (channels_out, channels_in, *(width,) * dimension)
+        self.weight = nn.Parameter(torch.randn(shape) * scale)
+        self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (n, c, N, ...) -> (n, c', N, ...)."""
+        if self.width > 1:
+            x = pad_periodic(x, self.width // 2)
+        return _CONVOLVE[self.dimension](x, self.weight, self.bias)
+
+
+def _binomial(dimension: int, channels: int) -> Tensor:
+    """Return the low-pass kernel [1, 3, 3, 1] / 8 along every axis, one copy a channel."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    kernel = taps
+    for _ in range(dimension - 1):
+        kernel = kernel[..., None] * taps
+    return kernel.expand(channels, 1, *kernel.shape).contiguous()
+
+
+def halve(x: Tensor) -> Tensor:
+    """Low-pass and keep every second cell: (n, c, N, ...) -> (n, c, N/2, ...)."""
+    d, c = x.ndim - 2, x.shape[1]
+    kernel = _binomial(d, c).to(x)
+    return _CONVOLVE[d](pad_periodic(x, 1), kernel, stride=2, groups=c)
+
+
+def double(x: Tensor) -> Tensor:
+    """Interpolate linearly onto twice the cells, the adjoint of `halve` times 2^d."""
+    d, c = x.ndim - 2, x.shape[1]
+    kernel = _binomial(d, c).to(x) * 2**d
+    fine = _CONVOLVE_TRANSPOSED[d](pad_periodic(x, 1), kernel, stride=2, groups=c)
+    inner = (slice(None), slice(None), *(slice(3, -3),) * d)
+    return fine[inner]
+
+
+class ResidualBlock(nn.Module):
+    """3^d convolution, rectifier, 1^d convolution, and a skip; the branch starts at zero.
+
+    Without normalisation, after fix-up initialisation (Zhang et al. 2019, arXiv:1901.09321) as in
+    R3GAN (arXiv:2501.05441). `conditions` scale the hidden channels by 1 + W c, W starting at zero.
+
+    Parameters
+    ----------
+    dimension, channels : int
+        Spatial axes and channels.
+    depth : int
+        Number of residual blocks in the network: the first layer is scaled by depth^(-1/4).
+    conditions : int
+        Length of the vector of conditions; 0 for none.
+    """
+
+    def __init__(self, dimension: int, channels: int, *, depth: int, conditions: int = 0) -> None:
+        super().__init__()
+        gain = math.sqrt(2 / (1 + SLOPE**2)) * depth**-0.25
+        self.spread = Convolution(dimension, channels, channels, gain=gain)
+        self.gather = Convolution(dimension, channels, channels, width=1, gain=0.0, bias=False)
+        self.scale = nn.Linear(conditions, channels) if conditions else None
+        if self.scale is not None:
+            nn.init.zeros_(self.scale.weight)
+            nn.init.zeros_(self.scale.bias)
+
+    def forward(self, x: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Map (n, c, N, ...) and (n, conditions) to (n, c, N, ...)."""
+        hidden = activate(self.spread(x))
+        if self.scale is not None and conditions is not None:
+            factor = 1 + self.scale(conditions)
+            hidden = hidden * factor[(...,) + (None,) * (x.ndim - 2)]
+        change: Tensor = self.gather(hidden)
+        return x + change

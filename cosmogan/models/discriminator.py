@@ -1,0 +1,157 @@
+"""The discriminator: judges a field by its texture and by its summary statistics.
+
+Two branches add up to one score. The first sees the field and a whitened copy, in which small
+scales have as much power as large ones; its coarse features are averaged over the box. The second
+sees the `Summaries` of the field. Each has its own penalty on gradients
+(`cosmogan.models.losses`). Parameters enter by projection (Miyato & Koyama 2018, arXiv:1802.05637).
+Whitening and summaries belong to the grid of the training fields, and so does the network.
+"""
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
+from cosmogan.models.summaries import Summaries, squared_modes
+
+HIDDEN = 64
+"""Width of the branch of summary statistics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorShape:
+    """What fixes the discriminator's weights in number and meaning.
+
+    Attributes
+    ----------
+    dimension : {2, 3}
+        Spatial axes.
+    grid : int
+        Cells per side of the training fields.
+    widths : tuple of int
+        Channels per level, from fine (half the grid) to coarse.
+    conditions : int
+        Number of parameters that vary in the training set.
+    """
+
+    dimension: int
+    grid: int
+    widths: tuple[int, ...]
+    conditions: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the attributes, for a file."""
+        return asdict(self)
+
+
+class Whitening(nn.Module):
+    """Divides each mode by the root of the training fields' mean power at its |n|."""
+
+    factor: Tensor
+
+    def __init__(self, grid: int, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.register_buffer("factor", torch.ones((grid,) * (dimension - 1) + (grid // 2 + 1,)))
+
+    @torch.no_grad()
+    def fit(self, fields: Tensor) -> None:
+        """Measure the mean power of training fields (n, 1, N, ...)."""
+        axes = tuple(range(-self.dimension, 0))
+        power = torch.zeros_like(self.factor, dtype=torch.float64)
+        for i in range(0, len(fields), 64):
+            modes = torch.fft.rfftn(fields[i : i + 64, 0], dim=axes, norm="ortho")
+            power += modes.abs().square().sum(0)
+        mean = _isotropic((power / len(fields)).numpy(), fields.shape[-1])
+        self.factor.copy_(torch.tensor(mean**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whiten (n, 1, N, ...)."""
+        axes = tuple(range(-self.dimension, 0))
+        size = x.shape[2:]
+        modes = torch.fft.rfftn(x, dim=axes) * self.factor
+        white: Tensor = torch.fft.irfftn(modes, s=size, dim=axes)
+        return white
+
+
+def _isotropic(power: NDArray[np.float64], grid: int) -> NDArray[np.float64]:
+    """Average over |n|, rounded, and give the mean of the field the power of the first shell."""
+    shell: NDArray[np.int64] = np.rint(np.sqrt(squared_modes(grid, power.ndim))).astype(int)
+    total = np.bincount(shell.ravel(), power.ravel())
+    count = np.maximum(np.bincount(shell.ravel()), 1)
+    mean: NDArray[np.float64] = np.maximum(total / count, 1e-6)
+    mean[0] = mean[1]
+    spread: NDArray[np.float64] = mean[shell]
+    return spread
+
+
+class Discriminator(nn.Module):
+    """The network described at the head of this module.
+
+    Parameters
+    ----------
+    shape : DiscriminatorShape
+        Dimension, grid, widths, number of conditions.
+    scaling : Scaling
+        The training space.
+    """
+
+    def __init__(self, shape: DiscriminatorShape, scaling: Scaling) -> None:
+        super().__init__()
+        self.shape = shape
+        d, widths = shape.dimension, shape.widths
+        self.whitening = Whitening(shape.grid, d)
+        self.stem = Convolution(d, 2 * 2**d, widths[0])
+        self.blocks = nn.ModuleList(ResidualBlock(d, w, depth=len(widths)) for w in widths)
+        self.narrow = nn.ModuleList(
+            Convolution(d, fine, coarse, width=1, bias=False) for fine, coarse in pairwise(widths)
+        )
+        self.last = Convolution(d, widths[-1], widths[-1])
+        self.score = nn.Linear(widths[-1], 1)
+        self.summaries = Summaries(shape.grid, d, scaling)
+        self.opinion = nn.Sequential(
+            nn.Linear(self.summaries.length + shape.conditions, HIDDEN),
+            nn.LeakyReLU(0.2),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.LeakyReLU(0.2),
+            nn.Linear(HIDDEN, 1),
+        )
+        nn.init.zeros_(self.opinion[-1].get_parameter("weight"))
+        self.projection = (
+            nn.Linear(shape.conditions, widths[-1], bias=False) if shape.conditions else None
+        )
+
+    @torch.no_grad()
+    def fit(self, fields: Tensor) -> None:
+        """Fix whitening and standardisation from training fields (n, 1, N, ...)."""
+        self.whitening.fit(fields)
+        self.summaries.standardise(fields)
+
+    def forward(self, y: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return the score (n,) of fields (n, 1, N, ...) in training space."""
+        return self.judge_field(y, conditions) + self.judge_summaries(self.summaries(y), conditions)
+
+    def judge_field(self, y: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return the first branch's score (n,)."""
+        x = self.stem(space_to_depth(torch.cat([y, self.whitening(y)], 1)))
+        for level, block in enumerate(self.blocks):
+            if level:
+                x = self.narrow[level - 1](halve(x))
+            x = block(x)
+        features = activate(self.last(activate(x))).flatten(2).mean(2)
+        score: Tensor = self.score(features)[:, 0]
+        if self.projection is not None and conditions is not None:
+            score = score + (features * self.projection(conditions)).sum(1)
+        return score
+
+    def judge_summaries(self, summaries: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return the second branch's score (n,) of standardised summaries (n, length)."""
+        if self.shape.conditions and conditions is not None:
+            summaries = torch.cat([summaries, conditions], 1)
+        score: Tensor = self.opinion(summaries)[:, 0]
+        return score

@@ -1,0 +1,171 @@
+r"""The generator: a Gaussian universe in, a nonlinear one out.
+
+The latent is a physical field on the output grid (see `cosmogan.models.latent`) in the training
+space of `cosmogan.fields.scaling`, and the network learns what gravity adds to it::
+
+    latent, noise_0 --fold--> [1^d] -> block ----------------- + -> block -> [unfold] -> 3^d -> + latent
+                                          \-> halve, noise_1 -> block -> double -/
+
+One fold at the input halves the grid; each further width adds a level at half the resolution of
+the one before. Everything is convolutional and periodic, so the same weights make boxes of any
+size, and no operation sees the whole box. `receptive_radius` says how far a cell looks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.blocks import (
+    Convolution,
+    ResidualBlock,
+    activate,
+    depth_to_space,
+    double,
+    halve,
+    space_to_depth,
+)
+
+HEAD_CHANNELS = 8
+"""Channels of the last layers, on the full grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorShape:
+    """What fixes the generator's weights in number and meaning.
+
+    Attributes
+    ----------
+    dimension : {2, 3}
+        Spatial axes.
+    widths : tuple of int
+        Channels per level, from fine (half the output grid) to coarse.
+    conditions : int
+        Number of parameters (cosmology, redshift) that vary in the training set.
+    """
+
+    dimension: int
+    widths: tuple[int, ...]
+    conditions: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Cells by which a roll of the input rolls the output exactly."""
+        return int(2 ** len(self.widths))
+
+    def noise_grids(self, grid: int) -> tuple[int, ...]:
+        """Return the cells per side of each white-noise channel."""
+        return (grid, *(grid // 2 ** (level + 2) for level in range(len(self.widths) - 1)))
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the attributes, for a file."""
+        return asdict(self)
+
+
+class Generator(nn.Module):
+    """The network described at the head of this module.
+
+    Parameters
+    ----------
+    shape : GeneratorShape
+        Dimension, widths, number of conditions.
+    scaling : Scaling
+        The training space, whose soft ceiling ends the network.
+    """
+
+    def __init__(self, shape: GeneratorShape, scaling: Scaling) -> None:
+        super().__init__()
+        self.shape, self.scaling = shape, scaling
+        d, widths = shape.dimension, shape.widths
+        depth = 2 * len(widths) - 1
+
+        def block(width: int) -> ResidualBlock:
+            return ResidualBlock(d, width, depth=depth, conditions=shape.conditions)
+
+        self.stem = Convolution(d, 2 * 2**d, widths[0], width=1)
+        self.down = nn.ModuleList(block(w) for w in widths)
+        self.narrow = nn.ModuleList(
+            Convolution(d, fine + 1, coarse, width=1) for fine, coarse in pairwise(widths)
+        )
+        self.widen = nn.ModuleList(
+            Convolution(d, coarse, fine, width=1, bias=False) for fine, coarse in pairwise(widths)
+        )
+        self.up = nn.ModuleList(block(w) for w in widths[:-1])
+        self.unfold = Convolution(d, widths[0], HEAD_CHANNELS * 2**d, width=1)
+        self.head = Convolution(d, HEAD_CHANNELS, 1, gain=0.0)
+
+    def forward(
+        self, latent: Tensor, noise: Sequence[Tensor], conditions: Tensor | None = None
+    ) -> Tensor:
+        """Make fields.
+
+        Parameters
+        ----------
+        latent : (n, 1, N, ...) tensor
+            The physical latent in training space.
+        noise : sequence of (n, 1, M, ...) tensors
+            White noise at each resolution of `GeneratorShape.noise_grids`.
+        conditions : (n, conditions) tensor, optional
+            Parameters, scaled to about [-1, 1].
+
+        Returns
+        -------
+        (n, 1, N, ...) tensor
+            Fields in training space, inside its range.
+        """
+        x = self.stem(space_to_depth(torch.cat([latent, noise[0]], 1)))
+        y: Tensor = latent + self._change(x, noise, conditions)
+        return self.scaling.saturate(y, torch)
+
+    def _change(self, x: Tensor, noise: Sequence[Tensor], conditions: Tensor | None) -> Tensor:
+        skips = []
+        for level, block in enumerate(self.down):
+            if level:
+                x = self.narrow[level - 1](torch.cat([halve(x), noise[level]], 1))
+            x = block(x, conditions)
+            skips.append(x)
+        for level in reversed(range(len(self.up))):
+            x = skips[level] + self.widen[level](double(x))
+            x = self.up[level](x, conditions)
+        change: Tensor = self.head(activate(depth_to_space(self.unfold(x))))
+        return change
+
+
+def receptive_radius(shape: GeneratorShape) -> int:
+    """Return the largest distance [cells, along an axis] at which an input cell can matter.
+
+    Follows single cells of a line through the layers; a test compares it with gradients.
+    """
+    size = 64 * shape.stride
+    starts = size // 2 + np.arange(shape.stride)
+    reached = [_follow(np.arange(size) == start, len(shape.widths)) for start in starts]
+    return max(
+        int(np.abs(np.flatnonzero(cells) - start).max())
+        for cells, start in zip(reached, starts, strict=True)
+    )
+
+
+def _follow(cells: NDArray[np.bool_], levels: int) -> NDArray[np.bool_]:
+    return _grow(np.repeat(_follow_level(_halve(cells), levels), 2))
+
+
+def _follow_level(cells: NDArray[np.bool_], levels: int) -> NDArray[np.bool_]:
+    cells = _grow(cells)
+    if levels == 1:
+        return cells
+    coarse = _follow_level(_halve(_grow(cells)), levels - 1)
+    return _grow(cells | _grow(np.repeat(coarse, 2)))
+
+
+def _halve(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    halved: NDArray[np.bool_] = np.logical_or.reduce(cells.reshape(-1, 2), axis=1)
+    return halved
+
+
+def _grow(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return cells | np.roll(cells, 1) | np.roll(cells, -1)

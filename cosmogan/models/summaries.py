@@ -1,0 +1,163 @@
+"""Summary statistics of a batch of fields, differentiable, for the discriminator.
+
+They are the statistics a referee looks at first: the power spectra of the field in training space
+and of the density, the mean density, the first moments of the field in training space, moments of
+the density smoothed over a few cells and of bands of it, and the one-point distribution out to the rarest peaks. Each is standardised by its
+mean and scatter over the training fields, so that all speak equally loud.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cosmogan.fields.scaling import Scaling
+
+SMOOTHING = (0.0, 1.0, 2.0, 4.0)
+"""Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
+BANDS = (1, 4, 7, 10, 13, 17, 21)
+"""Edges of the bands of |n| whose skewness is followed, for 64 cells; they scale with the grid."""
+LEVELS = (
+    *(0.0005, 0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85),
+    *(0.93, 0.97, 0.99, 0.996, 0.999, 0.9997, 0.9999, 1.0),
+)
+"""Quantiles of the training fields between which the one-point distribution is followed; rare
+peaks get bins of their own, since a few of them carry most of the power and bispectrum."""
+CLIP = 8.0
+"""Standardised summaries are bounded, so that no outlier dictates the gradient."""
+
+
+def shell_edges(grid: int) -> NDArray[np.int64]:
+    """Return shells of |n|: single up to 6, then a fifth wider each, up to the Nyquist mode."""
+    edges = [*range(1, 7)]
+    while edges[-1] < grid // 2:
+        edges.append(min(max(edges[-1] + 1, round(edges[-1] * 1.2)), grid // 2))
+    return np.array([e for e in edges if e <= grid // 2])
+
+
+def squared_modes(grid: int, dimension: int) -> NDArray[np.int64]:
+    """Return the squared integer wavevectors |n|^2 in the layout of rfftn."""
+    full = np.rint(np.fft.fftfreq(grid) * grid).astype(np.int64)
+    half = np.arange(grid // 2 + 1)
+    axes = np.meshgrid(*[full] * (dimension - 1), half, indexing="ij")
+    total: NDArray[np.int64] = sum(axis**2 for axis in axes)  # type: ignore[assignment]
+    return total
+
+
+class Summaries(nn.Module):
+    """Summary statistics of fields in training space.
+
+    Parameters
+    ----------
+    grid, dimension : int
+        Cells per side and spatial axes of the fields.
+    scaling : Scaling
+        The training space.
+    """
+
+    shells: Tensor
+    kernels: Tensor
+    centre: Tensor
+    spread: Tensor
+    knots: Tensor
+
+    def __init__(self, grid: int, dimension: int, scaling: Scaling) -> None:
+        super().__init__()
+        self.grid, self.dimension, self.scaling = grid, dimension, scaling
+        squared = squared_modes(grid, dimension)
+        self.register_buffer("shells", _shell_table(squared, grid))
+        self.register_buffer("kernels", _kernels(squared, grid))
+        self.register_buffer("knots", torch.linspace(-2.0, 4.0, len(LEVELS)))
+        self.register_buffer("centre", torch.zeros(self.length))
+        self.register_buffer("spread", torch.ones(self.length))
+
+    @property
+    def length(self) -> int:
+        """Number of summaries of a field."""
+        return 2 * int(self.shells.shape[1]) + 4 + 2 * len(self.kernels) + len(LEVELS) - 1
+
+    @torch.no_grad()
+    def standardise(self, fields: Tensor) -> None:
+        """Fix knots, and mean and scatter of each summary, from training fields (n, 1, N, ...)."""
+        quantiles = np.quantile(fields.numpy(), LEVELS)
+        self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
+        raw = torch.cat([self.measure(fields[i : i + 64]) for i in range(0, len(fields), 64)])
+        self.centre.copy_(raw.mean(0))
+        self.spread.copy_(raw.std(0).clamp_min(1e-4))
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""
+        return ((self.measure(y) - self.centre) / self.spread).clamp(-CLIP, CLIP)
+
+    def measure(self, y: Tensor) -> Tensor:
+        """Return the summaries before standardisation."""
+        density = self.scaling.inverse(y, torch)
+        flat = y.flatten(1)
+        return torch.cat(
+            [
+                self._log_power(y),
+                self._log_power(density),
+                _moments(flat, density.flatten(1)),
+                self._filtered_moments(density),
+                self._distribution(flat),
+            ],
+            1,
+        )
+
+    def _transform(self, x: Tensor) -> Tensor:
+        axes = tuple(range(-self.dimension, 0))
+        modes: Tensor = torch.fft.rfftn(x[:, 0].float(), dim=axes, norm="ortho")
+        return modes
+
+    def _log_power(self, x: Tensor) -> Tensor:
+        power = self._transform(x).abs().square().flatten(1)
+        return torch.log(power @ self.shells + 1e-6)
+
+    def _filtered_moments(self, density: Tensor) -> Tensor:
+        """Return log variance and skewness of the density behind each kernel."""
+        axes = tuple(range(-self.dimension, 0))
+        modes = self._transform(density - 1)[:, None] * self.kernels
+        size = (self.grid,) * self.dimension
+        smooth = torch.fft.irfftn(modes, s=size, dim=axes, norm="ortho").flatten(2)
+        variance = smooth.square().mean(2)
+        skewness = smooth.pow(3).mean(2)
+        return torch.cat([torch.log(variance + 1e-6), skewness / (variance + 1e-6) ** 1.5], 1)
+
+    def _distribution(self, flat: Tensor) -> Tensor:
+        """Return log fractions of cells beyond each knot, counted softly up to the next."""
+        width = self.knots.diff().clamp_min(1e-3)
+        beyond = ((flat[:, :, None] - self.knots[:-1]) / width).clamp(0, 1).mean(1)
+        return torch.log(beyond + 0.25 / flat.shape[1])
+
+
+def _moments(y: Tensor, density: Tensor) -> Tensor:
+    mean = y.mean(1, keepdim=True)
+    variance = (y - mean).square().mean(1, keepdim=True)
+    third = (y - mean).pow(3).mean(1, keepdim=True)
+    return torch.cat([density.mean(1, keepdim=True), mean, torch.log(variance + 1e-6), third], 1)
+
+
+def _kernels(squared: NDArray[np.int64], grid: int) -> Tensor:
+    """Return low-pass kernels of the `SMOOTHING` radii and band-pass kernels of the `BANDS`.
+
+    The skewness of a band is its equilateral bispectrum in units of its power.
+    """
+    frequency = (2 * math.pi / grid) ** 2 * squared
+    low = [np.exp(-0.5 * frequency * radius**2) for radius in SMOOTHING]
+    edges = (np.array(BANDS) * grid / 64) ** 2
+    bands = [(squared >= a) & (squared < b) for a, b in itertools.pairwise(edges)]
+    kernels = [*low, *(band.astype(float) for band in bands if band.any())]
+    return torch.tensor(np.stack(kernels), dtype=torch.float32)
+
+
+def _shell_table(squared: NDArray[np.int64], grid: int) -> Tensor:
+    """Return (modes, shells) weights that average |mode|^2 over shells, Hermitian pairs twice."""
+    edges = shell_edges(grid)
+    shell = np.searchsorted(edges**2, squared.ravel(), side="right") - 1
+    weight = np.full(squared.shape, 2.0)
+    weight[..., 0] = weight[..., -1] = 1.0
+    table = (shell[:, None] == np.arange(len(edges) - 1)) * weight.reshape(-1, 1)
+    return torch.tensor(table / table.sum(0), dtype=torch.float32)

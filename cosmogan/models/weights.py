@@ -1,0 +1,112 @@
+"""What users get: the averaged generator with everything needed to make fields, in one file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cosmogan.errors import CheckpointError
+from cosmogan.fields.layout import Layout
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.checkpoint import load, prefixed, restore, save, under
+from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import Theory
+
+FORMAT, VERSION = "cosmogan-weights", 1
+MICRO_BATCH = 16
+"""Fields are always made in blocks of this size, so that their bits do not depend on requests."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A generator and what belongs to it.
+
+    Attributes
+    ----------
+    generator : Generator
+        In evaluation mode, without gradients.
+    theory : Theory
+        Spectra of the latent.
+    layout : Layout
+        Of the training fields; the emulated fields share it.
+    micro_batch : int
+        Fields made at a time.
+    content : dict
+        The header of the file: provenance, last reading.
+    """
+
+    generator: Generator
+    theory: Theory
+    layout: Layout
+    micro_batch: int
+    content: dict[str, Any]
+
+
+def save_weights(
+    path: Path,
+    generator: Generator,
+    theory: Theory,
+    *,
+    layout: Layout,
+    made_by: Mapping[str, str],
+    training: Mapping[str, Any],
+) -> None:
+    """Write a generator; `training` says where in its training it stands."""
+    arrays = {"parameters": theory.parameters, "k": theory.k, "power": theory.power}
+    tensors = {
+        **prefixed("generator", generator.state_dict()),
+        **prefixed("theory", {name: torch.from_numpy(a) for name, a in arrays.items()}),
+    }
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "generator": generator.shape.as_dict(),
+        "scaling": generator.scaling.as_dict(),
+        "theory": {
+            "dimension": theory.dimension,
+            "cell_size": theory.cell_size,
+            "thickness": theory.thickness,
+            "window": theory.window,
+            "names": list(theory.names),
+        },
+        "layout": {
+            "attributes": layout.to_attributes(),
+            "parameter_names": list(layout.parameter_names),
+        },
+        "micro_batch": MICRO_BATCH,
+        "made_by": dict(made_by),
+        "training": dict(training),
+    }
+    save(path, tensors, content)
+
+
+def load_weights(path: Path) -> Weights:
+    """Read a generator.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, from a later version or of another network.
+    """
+    tensors, content = load(path)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: no weights of a generator; give run/weights.safetensors")
+    if content["version"] > VERSION:
+        raise CheckpointError(
+            f"{path}: format version {content['version']}, this cosmogan reads {VERSION}; update it"
+        )
+    shape = content["generator"] | {"widths": tuple(content["generator"]["widths"])}
+    generator = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
+    restore(generator, under("generator", tensors), str(path))
+    arrays: dict[str, Any] = {name: t.numpy() for name, t in under("theory", tensors).items()}
+    theory = content["theory"] | {"names": tuple(content["theory"]["names"])}
+    layout = content["layout"]
+    return Weights(
+        generator=generator.requires_grad_(False).eval(),
+        theory=Theory(**theory, **arrays),
+        layout=Layout.from_attributes(layout["attributes"], layout["parameter_names"]),
+        micro_batch=int(content["micro_batch"]),
+        content=content,
+    )

@@ -1,0 +1,280 @@
+"""The recipe: one TOML file that describes a whole run.
+
+`read` turns a path or the name of a shipped recipe into a frozen `Recipe`; `write` turns it back
+into TOML with every default filled in. A key that is not known, a value of the wrong type or out of
+range is a `RecipeError` that names file, key, rule and remedy. Only `cosmogan.cli`,
+`cosmogan.pipeline` and the ``run`` modules know recipes; everything below takes plain arguments.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cosmogan.errors import RecipeError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Table(BaseModel):
+    """A table of a recipe: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CosmologyTable(Table):
+    """A flat LCDM cosmology with massless neutrinos."""
+
+    Omega_m: Annotated[float, Field(gt=0.05, lt=1)] = 0.3089
+    """Matter density today over the critical density."""
+    Omega_b: Annotated[float, Field(gt=0.005, lt=0.2)] = 0.0486
+    """Baryon density today over the critical density."""
+    h: Annotated[float, Field(gt=0.3, lt=1.2)] = 0.6774
+    """Hubble constant today [100 km/s/Mpc]."""
+    n_s: Annotated[float, Field(gt=0.5, lt=1.5)] = 0.9667
+    """Slope of the primordial spectrum."""
+    sigma_8: Annotated[float, Field(gt=0.001, lt=2)] = 0.8159
+    """Scatter of the linear density in spheres of 8 Mpc/h today."""
+
+    @model_validator(mode="after")
+    def _baryons_are_matter(self) -> Self:
+        if self.Omega_b >= self.Omega_m:
+            raise ValueError(f"Omega_b = {self.Omega_b} must be below Omega_m = {self.Omega_m}")
+        return self
+
+
+class BoxesTable(Table):
+    """How many independent boxes each side of the split gets."""
+
+    train: Count = 16
+    """Boxes the networks learn from."""
+    validation: Count = 4
+    """Boxes that choose the checkpoint."""
+    test: Count = 8
+    """Boxes held out for the verdict; nothing else ever reads them."""
+
+
+class SimulateTable(Table):
+    """The N-body runs that are the truth of this run."""
+
+    box_size: Positive = 256.0
+    """Side of the periodic box [Mpc/h]."""
+    particles: Annotated[int, Field(ge=8)] = 128
+    """Particles per side."""
+    mesh: Annotated[int, Field(ge=8)] = 128
+    """Cells per side of the force mesh."""
+    steps: Annotated[int, Field(ge=2)] = 20
+    """Time steps from `start_redshift` to the last redshift."""
+    start_redshift: Positive = 19.0
+    """Redshift of the 2LPT initial conditions."""
+    redshifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0,)
+    """Redshifts of the fields."""
+    initial_conditions: Literal["gaussian", "fixed", "paired"] = "gaussian"
+    """`fixed`: amplitudes without scatter; `paired`: fixed, and each seed twice with phases turned."""
+    dimension: Literal[2, 3] = 2
+    """2 for slices, 3 for cubes."""
+    grid: Annotated[int, Field(ge=8)] = 64
+    """Cells per side of the fields."""
+    thickness: Count = 1
+    """Thickness of a slice [cells]; ignored for cubes."""
+    window: Literal["ngp", "cic", "tsc", "pcs"] = "cic"
+    """Mass assignment of the fields."""
+    boxes: BoxesTable = BoxesTable()
+    """Independent boxes of each side of the split."""
+
+    @model_validator(mode="after")
+    def _numbers_divide(self) -> Self:
+        if self.dimension == 2 and self.grid % self.thickness:
+            raise ValueError(f"grid = {self.grid} is not divisible by thickness = {self.thickness}")
+        if self.mesh % self.particles and self.particles % self.mesh:
+            raise ValueError(
+                f"mesh = {self.mesh} and particles = {self.particles}: one must divide the other"
+            )
+        if not self.redshifts or max(self.redshifts) >= self.start_redshift:
+            raise ValueError("redshifts must be given and lie below start_redshift")
+        return self
+
+
+class TrainTable(Table):
+    """The generator, the discriminator and how they learn."""
+
+    latent: Literal["gaussian"] = "gaussian"
+    """The field the generator starts from: `gaussian`, coloured by theory."""
+    images: Count = 24_000
+    """Length of the training [real fields shown]."""
+    batch: Annotated[int, Field(ge=2)] = 16
+    """Fields in a step, over all workers."""
+    workers: Count = 1
+    """Processes of the data-parallel training."""
+    threads: Count = 2
+    """CPU threads of each worker."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks live; `auto` takes a GPU if there is one."""
+    generator_widths: tuple[Count, ...] = (48, 64)
+    """Channels of the generator, from fine to coarse."""
+    discriminator_widths: tuple[Count, ...] = (32, 64, 96, 96)
+    """Channels of the discriminator, from fine to coarse."""
+    learning_rate: Positive = 4e-4
+    """Start of the cosine schedule; it ends at a quarter."""
+    gamma: Positive = 10.0
+    """Weight of R1 + R2 on the field; ends at a tenth."""
+    gamma_statistics: Positive = 1.0
+    """Weight of R1 + R2 on the summary statistics."""
+    density_scale: Positive = 0.5
+    """rho_s of the training space log1p(rho / rho_s) [mean density]."""
+    average_half_life: Positive = 3_000.0
+    """Half-life of the averaged weights that users get [fields]."""
+    validate_every: Count = 2_000
+    """Fields between two readings on the validation boxes, each with a checkpoint."""
+    seed: int = 1
+    """Seed of weights, noise and data order."""
+
+
+class EmulateTable(Table):
+    """The fields asked of the trained network."""
+
+    count: Count = 1000
+    """How many."""
+    seed: int = 7
+    """Field k depends on the checkpoint, this seed and k alone."""
+
+
+class ToleranceTable(Table):
+    """How far the mean of a statistic may be off [fraction], fixed before the run."""
+
+    mean_density: Positive = 0.03
+    """Mean density."""
+    power: Positive = 0.15
+    """Power spectrum."""
+    bispectrum: Positive = 0.30
+    """Equilateral bispectrum."""
+    pdf: Positive = 0.15
+    """One-point distribution, in cells."""
+    pdf_smoothed: Positive = 0.15
+    """One-point distribution, smoothed over two cells."""
+
+
+class CompareTable(Table):
+    """The yardsticks of the verdict."""
+
+    tolerance: ToleranceTable = ToleranceTable()
+    """Per statistic."""
+    k_max: Fraction = 0.7
+    """Largest wavenumber judged [Nyquist wavenumber]."""
+    splits: Annotated[int, Field(ge=100)] = 500
+    """Random splits by simulation that make the floor."""
+
+
+class Recipe(Table):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Names the output folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Simulation i of the run starts from seed * 2^32 + i."""
+    cosmology: CosmologyTable = CosmologyTable()
+    """The universe."""
+    simulate: SimulateTable = SimulateTable()
+    """The N-body runs."""
+    train: TrainTable = TrainTable()
+    """The networks and their training."""
+    emulate: EmulateTable = EmulateTable()
+    """The emulated fields."""
+    compare: CompareTable = CompareTable()
+    """The verdict."""
+
+
+def shipped() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("cosmogan") / "recipes"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def read(source: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    source : path or str
+        A TOML file, or the name of a shipped recipe.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, it is not TOML, or a key or value breaks a rule.
+    """
+    text = _text(source)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source}: not TOML: {error}; mend that line") from error
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{source}: {_explain(error)}") from error
+
+
+def write(recipe: Table) -> str:
+    """Return the recipe, or one table of it, as TOML with every default filled in."""
+    return "\n".join(_toml_lines(recipe.model_dump(), ())) + "\n"
+
+
+def fingerprint(*tables: Table | int | str) -> str:
+    """Return 16 hex digits that change when any value of these tables does."""
+    content = [t.model_dump(mode="json") if isinstance(t, Table) else t for t in tables]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _text(source: str | Path) -> str:
+    path = Path(source)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    if str(source) in shipped():
+        return (resources.files("cosmogan") / "recipes" / f"{source}.toml").read_text("utf-8")
+    raise RecipeError(
+        f"{source}: no such file, and no shipped recipe of that name; "
+        f"give a path or one of: {', '.join(shipped())}"
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    key = ".".join(where) or "recipe"
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_nearest(where)}"
+    return f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}; correct it"
+
+
+def _nearest(where: list[str]) -> str:
+    table: type[BaseModel] = Recipe
+    for part in where[:-1]:
+        annotation = table.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            table = annotation
+    known = list(table.model_fields)
+    close = difflib.get_close_matches(where[-1], known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+
+
+def _toml_lines(table: dict[str, object], path: tuple[str, ...]) -> list[str]:
+    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    lines = [f"\n[{'.'.join(path)}]"] if path and plain else []
+    lines += [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += _toml_lines(value, (*path, key))
+    return lines
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    return json.dumps(value)

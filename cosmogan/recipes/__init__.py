@@ -1,0 +1,1 @@
+"""The recipes that ship with cosmogan; `cosmogan.recipe.shipped` lists them."""

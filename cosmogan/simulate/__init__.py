@@ -1,0 +1,1 @@
+"""N-body simulations: the particle-mesh code (`evolution`) and many boxes of it on Ray (`run`)."""

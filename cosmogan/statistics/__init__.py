@@ -1,0 +1,1 @@
+"""Summary statistics of density fields: pure array functions, one module a statistic."""

@@ -1,0 +1,134 @@
+"""Readings: the averaged generator's fields against the simulations.
+
+A reading is taken at every checkpoint from the same seeds. Its score is the mean deviation in
+units of the recipe's tolerances, so the checkpoint that users get is chosen by the same rule as
+the verdict is spoken, on other simulations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmogan.fields.dataset import FieldSet
+from cosmogan.statistics import battery
+from cosmogan.statistics.table import Statistic
+from cosmogan.train.data import spread_rows
+
+RARE = 0.01
+"""Bins of a distribution that hold less than this fraction of the cells are not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How far generated fields are from the validation simulations.
+
+    Attributes
+    ----------
+    images : int
+        Real fields shown so far.
+    score : float
+        Mean deviation over statistics, in tolerances; smaller is better.
+    errors : dict of str to float
+        Mean |ratio - 1| over the judged bins of each statistic.
+    mean_density : float
+        Of the generated fields [mean of the simulations].
+    scatter : float
+        Scatter of log P over fields, generated over simulated, averaged over bins.
+    touched : float
+        Fraction of cells in the soft ceiling.
+    gap_validation : float
+        Mean score of training minus validation fields: it grows when training fields are learnt
+        by heart.
+    """
+
+    images: int
+    score: float
+    errors: dict[str, float]
+    mean_density: float
+    scatter: float
+    touched: float
+    gap_validation: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the numbers, for the log."""
+        return asdict(self)
+
+
+class Referee:
+    """Knows the validation simulations and the tolerances.
+
+    Parameters
+    ----------
+    training, validation : FieldSet
+        Both sides of the split. The yardstick is the mean over the boxes of both: a few validation
+        boxes alone scatter by tens of per cent in the bispectrum, and would choose by luck.
+    tolerance : mapping of str to float
+        Per statistic.
+    k_max : float
+        Largest wavenumber judged [Nyquist wavenumber].
+    """
+
+    def __init__(
+        self,
+        training: FieldSet,
+        validation: FieldSet,
+        *,
+        tolerance: Mapping[str, float],
+        k_max: float,
+    ) -> None:
+        layout = validation.layout
+        self.box_size, self.tolerance = layout.box_size, dict(tolerance)
+        self.k_limit = k_max * np.pi / layout.cell_size
+        known = [spread_rows(training), spread_rows(validation)]
+        self.truth = self.measure(np.concatenate(known))
+
+    def measure(self, fields: NDArray[np.float32]) -> dict[str, Statistic]:
+        """Measure fields (n, N, ...), density over mean, as those of the simulations were."""
+        return battery.measure(fields, self.box_size)
+
+    def read(
+        self,
+        fields: NDArray[np.float32],
+        *,
+        images: int,
+        touched: float = 0.0,
+        gap_validation: float = 0.0,
+    ) -> Reading:
+        """Compare generated fields (n, N, ...), density over mean, with the simulations."""
+        made = self.measure(fields)
+        errors = {
+            name: _deviation(made[name], truth, self.judged(truth))
+            for name, truth in self.truth.items()
+        }
+        return Reading(
+            images=images,
+            score=float(np.mean([errors[n] / self.tolerance[n] for n in sorted(errors)])),
+            errors=errors,
+            mean_density=float(np.mean(fields, dtype=np.float64)),
+            scatter=_scatter(made["power"], self.truth["power"], self.judged(self.truth["power"])),
+            touched=touched,
+            gap_validation=gap_validation,
+        )
+
+    def judged(self, truth: Statistic) -> NDArray[np.bool_]:
+        """Return which bins of a statistic count."""
+        if truth.name in ("power", "bispectrum"):
+            return truth.coordinate <= self.k_limit
+        if truth.name.startswith("pdf"):
+            common: NDArray[np.bool_] = truth.samples.mean(axis=0) >= RARE
+            return common
+        return np.ones(len(truth.coordinate), dtype=np.bool_)
+
+
+def _deviation(made: Statistic, truth: Statistic, judged: NDArray[np.bool_]) -> float:
+    expected = truth.samples.mean(axis=0)[judged]
+    found = made.samples.mean(axis=0)[judged]
+    return float(np.mean(np.abs(found / expected - 1)))
+
+
+def _scatter(made: Statistic, truth: Statistic, judged: NDArray[np.bool_]) -> float:
+    spread = np.log(made.samples[:, judged]).std(axis=0)
+    expected = np.log(truth.samples[:, judged]).std(axis=0)
+    return float(np.mean(spread / expected))

@@ -1,0 +1,275 @@
+"""Training through Ray Train: gathers the plan, starts the workers, follows them, stops them.
+
+The workers' loop is `cosmogan.train.worker`; its checkpoints, not Ray's, are what a run resumes
+from, so a lost worker costs at most the work since the last one.
+"""
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from cosmogan import errors
+from cosmogan.cosmology import Cosmology, nonlinear_power
+from cosmogan.errors import CosmoganError, ResourceError, Stopped
+from cosmogan.fields.dataset import FieldSet
+from cosmogan.fields.files import read_json, write_json
+from cosmogan.fields.layout import provenance
+from cosmogan.fields.store import open_fields
+from cosmogan.models.latent import Theory
+from cosmogan.models.weights import load_weights
+from cosmogan.recipe import Recipe, fingerprint, write
+from cosmogan.session import ray_cluster
+from cosmogan.train.data import check_training
+from cosmogan.train.place import LogFile, Place, device_of
+from cosmogan.train.plan import Training, theory_to_dict
+from cosmogan.train.worker import train as work
+
+Progress = Callable[[int, int], None]
+
+log = logging.getLogger(__name__)
+
+FAILURES = 3
+"""Lost workers after which the run gives up."""
+OUTCOME = "outcome.json"
+"""How the workers ended; rank 0 writes it."""
+FOLLOW_SECONDS = 1.0
+"""Between two looks at the log."""
+
+
+def train(
+    recipe: Recipe, folder: str | Path, *, progress: Progress = lambda _done, _total: None
+) -> Path:
+    """Train the networks of a recipe on ``train.fields`` and ``validation.fields`` of a folder.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do.
+    folder : path
+        Holds the data sets; gets ``run/``.
+    progress : callable
+        Told the fields shown, and of all.
+
+    Returns
+    -------
+    Path
+        ``run/weights.safetensors``.
+
+    Raises
+    ------
+    TrainingError
+        If the training diverges.
+    Stopped
+        If a signal asked it to stop; a checkpoint was written first.
+    ResourceError
+        If there is no such GPU, or workers died again and again.
+    """
+    run = Path(folder) / "run"
+    plan = gather(recipe, Path(folder))
+    weights = run / "weights.safetensors"
+    if weights.exists() and load_weights(weights).content["training"]["identity"] == plan.identity:
+        return weights
+    path = plan.write()
+    flag = run / "stop"
+    for stale in (flag, run / OUTCOME):
+        stale.unlink(missing_ok=True)
+    with ray_cluster(), _touching(flag), _following(run / "log.jsonl", plan.images, progress):
+        outcome = _fit(recipe, path, flag)
+    flag.unlink(missing_ok=True)
+    _raise(outcome, run)
+    progress(plan.images, plan.images)
+    return weights
+
+
+def gather(recipe: Recipe, folder: Path) -> Training:
+    """Return the plan of a training: the recipe's numbers, the data's paths, the theory's spectra.
+
+    Raises
+    ------
+    SplitError, LayoutError
+        If the data are incomplete, share a simulation or have fixed amplitudes.
+    """
+    sets = {name: open_fields(folder / f"{name}.fields") for name in ("train", "validation")}
+    check_training(sets["train"], sets["validation"])
+    table = recipe.train
+    return Training(
+        folder=str(folder.absolute() / "run"),
+        train=str(sets["train"].path.absolute()),
+        validation=str(sets["validation"].path.absolute()),
+        images=table.images,
+        batch=table.batch,
+        validate_every=table.validate_every,
+        generator_widths=table.generator_widths,
+        discriminator_widths=table.discriminator_widths,
+        learning_rate=table.learning_rate,
+        gamma=table.gamma,
+        gamma_statistics=table.gamma_statistics,
+        density_scale=table.density_scale,
+        average_half_life=table.average_half_life,
+        seed=table.seed,
+        threads=table.threads,
+        tolerance=recipe.compare.tolerance.model_dump(),
+        k_max=recipe.compare.k_max,
+        theory=theory_to_dict(theory_of(sets["train"])),
+        identity=identity(recipe, sets["train"], sets["validation"]),
+        made_by=asdict(provenance("cosmogan train", write(recipe))),
+    )
+
+
+def identity(recipe: Recipe, *sets: FieldSet) -> str:
+    """Return the fingerprint of all that decides the weights; not where and on how many workers."""
+    where = {"workers": 1, "threads": 1, "device": "auto"}
+    table = recipe.train.model_copy(update=where)
+    return fingerprint(table, recipe.compare, *(fields.sha256 for fields in sets))
+
+
+def theory_of(fields: FieldSet) -> Theory:
+    """Return the nonlinear spectra of every cosmology and redshift of a data set."""
+    layout = fields.layout
+    names = layout.parameter_names
+    parameters = np.unique(fields.parameters, axis=0)
+    tables = []
+    for row in parameters:
+        values = dict(zip(names, map(float, row), strict=True))
+        redshift = values.pop("redshift")
+        tables.append(nonlinear_power(Cosmology(**values), redshift))
+    return Theory(
+        dimension=layout.dimension,
+        cell_size=layout.cell_size,
+        thickness=round(layout.thickness / layout.cell_size),
+        window=layout.mass_assignment,
+        names=names,
+        parameters=parameters,
+        k=tables[0].k,
+        power=np.stack([table.power for table in tables]),
+    )
+
+
+def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:
+    """Run the workers to their end and return how they ended."""
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpu = _uses_gpu(recipe.train.device, ray.cluster_resources().get("GPU", 0))
+    trainer = TorchTrainer(
+        _loop,
+        train_loop_config={"plan": str(plan), "flag": str(flag), "gpu": gpu},
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=recipe.train.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": recipe.train.threads} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(plan.parent),
+            failure_config=FailureConfig(max_failures=FAILURES),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[-1]
+        raise ResourceError(
+            f"{plan.parent}: workers died {FAILURES + 1} times ({reason}); "
+            "look for too little memory, then give the same command again"
+        ) from error
+    return read_json(plan.parent / OUTCOME)
+
+
+def _uses_gpu(wish: str, found: float) -> bool:
+    if wish == "cuda" and not found:
+        raise ResourceError("train.device = 'cuda': no GPU in this cluster; use 'auto' or 'cpu'")
+    return wish != "cpu" and found > 0
+
+
+def _loop(config: dict[str, Any]) -> None:
+    """Be one of Ray Train's workers."""
+    import ray.train
+
+    from cosmogan.train.album import Album, Board
+
+    plan = Training.read(Path(config["plan"]))
+    context = ray.train.get_context()
+    rank, folder = context.get_world_rank(), Path(plan.folder)
+    observers = (LogFile(folder), Board(folder), Album(folder)) if rank == 0 else ()
+    place = Place(
+        rank=rank,
+        world=context.get_world_size(),
+        device=device_of("cuda" if config["gpu"] else "cpu", context.get_local_rank()),
+        stopped=Path(config["flag"]).exists,
+        observers=observers,
+    )
+    try:
+        outcome: dict[str, Any] = {"complete": work(plan, place)}
+    except (errors.TrainingError, errors.SplitError, errors.CheckpointError) as error:
+        # every worker comes to the same conclusion: a restart would not help
+        outcome = {"error": type(error).__name__, "message": str(error)}
+    if rank == 0:
+        write_json(folder / OUTCOME, outcome)
+
+
+def _raise(outcome: dict[str, Any], run: Path) -> None:
+    if "error" in outcome:
+        kind: type[CosmoganError] = getattr(errors, outcome["error"])
+        raise kind(outcome["message"])
+    if not outcome.get("complete"):
+        raise Stopped(f"{run}: stopped, a checkpoint is written; the same command continues")
+
+
+@contextlib.contextmanager
+def _touching(flag: Path) -> Iterator[None]:
+    """Let SIGTERM, SIGUSR1 and SIGINT touch a file that the workers watch."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def touch(_number: int, _frame: FrameType | None) -> None:
+        flag.touch()
+
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    before = {number: signal.signal(number, touch) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _following(path: Path, images: int, progress: Progress) -> Iterator[None]:
+    """Report the last line of the log while the block runs."""
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(FOLLOW_SECONDS):
+            progress(_shown(path), images)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    progress(_shown(path), images)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _shown(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - 4096, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        return int(json.loads(lines[-1])["images"])
+    except (OSError, IndexError, ValueError, KeyError):
+        return 0

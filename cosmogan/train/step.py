@@ -1,0 +1,188 @@
+"""One step of the game, and the state it moves.
+
+`step` depends on the state and on the number of fields shown, never on the number of workers: each
+works on its rows of the global batch, and gradients are averaged over all.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cosmogan.models.average import update_average
+from cosmogan.models.checkpoint import prefixed, restore, under
+from cosmogan.models.discriminator import Discriminator
+from cosmogan.models.generator import Generator
+from cosmogan.models.losses import Judgement, judge, persuade
+from cosmogan.models.source import Draw, generate
+
+Reduce = Callable[[Tensor], Tensor]
+"""Averages a vector over all workers."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Real fields (n, 1, N, ...) and the draw from which their partners are made."""
+
+    real: Tensor
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The values that change as the training goes on.
+
+    Attributes
+    ----------
+    learning_rate, gamma, gamma_statistics, half_life : float
+        At the present number of fields shown.
+    """
+
+    learning_rate: float
+    gamma: float
+    gamma_statistics: float
+    half_life: float
+
+
+def cosine(start: float, end: float, fraction: float) -> float:
+    """Go from `start` to `end` along half a cosine as `fraction` goes from 0 to 1."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
+
+
+class Networks:
+    """Both networks, the averaged generator, both optimisers and the clock.
+
+    Parameters
+    ----------
+    generator, discriminator : Module
+        On the device of the training.
+    """
+
+    def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
+        self.generator, self.discriminator = generator, discriminator
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.adam_generator = _adam(generator)
+        self.adam_discriminator = _adam(discriminator)
+        self.shown = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything a restart needs but the clock."""
+        return {
+            **prefixed("generator", self.generator.state_dict()),
+            **prefixed("discriminator", self.discriminator.state_dict()),
+            **prefixed("average", self.average.state_dict()),
+            **prefixed("adam_generator", _moments(self.adam_generator)),
+            **prefixed("adam_discriminator", _moments(self.adam_discriminator)),
+        }
+
+    def load(self, tensors: dict[str, Tensor], shown: int, where: str) -> None:
+        """Take back what `tensors` gave."""
+        restore(self.generator, under("generator", tensors), where)
+        restore(self.discriminator, under("discriminator", tensors), where)
+        restore(self.average, under("average", tensors), where)
+        _load_moments(self.adam_generator, under("adam_generator", tensors))
+        _load_moments(self.adam_discriminator, under("adam_discriminator", tensors))
+        self.shown = shown
+
+
+def step(
+    networks: Networks,
+    judged: Pairs,
+    persuaded: Pairs,
+    schedule: Schedule,
+    *,
+    batch: int,
+    reduce: Reduce = lambda vector: vector,
+) -> tuple[Judgement, float]:
+    """Move the discriminator once, the generator once, and the averaged weights.
+
+    Parameters
+    ----------
+    networks : Networks
+        Changed in place.
+    judged, persuaded : Pairs
+        This worker's share of two fresh global batches.
+    schedule : Schedule
+        Learning rate and weights now.
+    batch : int
+        Fields in a global batch.
+    reduce : callable
+        Averages a vector over all workers.
+
+    Returns
+    -------
+    judgement : Judgement
+        Of this worker's share.
+    pairing : float
+        The relativistic loss averaged over all workers. It is not finite if any loss or gradient
+        is not; then neither that network nor the clock has moved, on any worker.
+    """
+    networks.discriminator.requires_grad_(True)
+    with torch.no_grad():
+        generated = generate(networks.generator, judged.draw)
+    judgement = judge(
+        networks.discriminator,
+        judged.real,
+        generated,
+        judged.draw.conditions,
+        gamma=schedule.gamma,
+        gamma_summaries=schedule.gamma_statistics,
+    )
+    torch.autograd.backward(judgement.loss)
+    pairing = _move(networks.adam_discriminator, schedule, reduce, judgement.pairing)
+    if not math.isfinite(pairing):
+        return judgement, pairing
+
+    networks.discriminator.requires_grad_(False)
+    generated = generate(networks.generator, persuaded.draw)
+    loss = persuade(networks.discriminator, persuaded.real, generated, persuaded.draw.conditions)
+    torch.autograd.backward(loss)
+    moved = _move(networks.adam_generator, schedule, reduce, loss.detach())
+    if not math.isfinite(moved):
+        return judgement, moved
+    networks.shown += batch
+    update_average(
+        networks.average,
+        networks.generator,
+        batch=batch,
+        shown=networks.shown,
+        half_life=schedule.half_life,
+    )
+    return judgement, pairing
+
+
+def _adam(module: nn.Module) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=0.0, betas=(0.0, 0.95), eps=1e-8)
+
+
+def _move(adam: torch.optim.Adam, schedule: Schedule, reduce: Reduce, loss: Tensor) -> float:
+    """Average the gradients and the loss over workers and step, unless anything is not finite."""
+    parameters = [p for group in adam.param_groups for p in group["params"]]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = reduce(torch.cat([*(g.flatten() for g in gradients), loss.reshape(1)]))
+    finite = bool(torch.isfinite(flat).all())
+    if finite:
+        pieces = flat[:-1].split_with_sizes([p.numel() for p in parameters])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.grad = piece.view_as(parameter)
+        adam.param_groups[0]["lr"] = schedule.learning_rate
+        adam.step()
+    adam.zero_grad(set_to_none=True)
+    return float(flat[-1]) if finite else math.nan
+
+
+def _moments(adam: torch.optim.Adam) -> dict[str, Tensor]:
+    """Return the optimiser's state as tensors."""
+    states = adam.state_dict()["state"]
+    return {f"{i}.{name}": value for i, s in states.items() for name, value in s.items()}
+
+
+def _load_moments(adam: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = value
+    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})

@@ -1,0 +1,396 @@
+"""The training loop, which knows no Ray.
+
+It runs under Ray Train, under torchrun, and alone::
+
+    python -m cosmogan.train.worker RUN/training.json
+    torchrun --nproc-per-node 2 -m cosmogan.train.worker RUN/training.json
+
+Everything random is drawn from counters (the number of fields shown), so a checkpoint holds no
+random state: 20 + 20 steps equal 40 steps to the last bit, and any number of workers sees the same
+global batches. What one worker decides or fails at, all do: none waits for another that is gone.
+"""
+
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
+from cosmogan.fields.scaling import Scaling
+from cosmogan.fields.store import open_fields
+from cosmogan.models import checkpoint
+from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
+from cosmogan.models.generator import Generator, GeneratorShape, receptive_radius
+from cosmogan.models.latent import Theory
+from cosmogan.models.source import Source, derive_seed, generate
+from cosmogan.models.weights import MICRO_BATCH, save_weights
+from cosmogan.train.data import TrainingFields, check_training, spread_rows, to_tensor
+from cosmogan.train.place import LogFile, Place, device_of, keep_memory
+from cosmogan.train.plan import Training, theory_from_dict
+from cosmogan.train.reading import Reading, Referee
+from cosmogan.train.step import Networks, Pairs, Schedule, cosine, step
+
+log = logging.getLogger(__name__)
+
+READING_FIELDS = 512
+"""Fields made for a reading."""
+GAP_FIELDS = 128
+"""Fields of either side whose scores are compared in a reading."""
+KEEP = 2
+"""Newest checkpoints kept."""
+LOST = 0.003
+"""Smoothed relativistic loss below which the discriminator has won for good; level is ln 2."""
+LOG_EVERY = 10
+"""Steps between lines of the log."""
+STOPPED = 85
+"""Exit status of a training that was asked to stop; the same command continues it."""
+
+
+def train(plan: Training, place: Place | None = None) -> bool:
+    """Train, or go on training, and write checkpoints and at the end ``weights.safetensors``.
+
+    Parameters
+    ----------
+    plan : Training
+        What to do.
+    place : Place, optional
+        Where this process stands; alone by default.
+
+    Returns
+    -------
+    bool
+        Whether the training is complete; False if it was asked to stop.
+
+    Raises
+    ------
+    TrainingError
+        If it diverges, or another worker failed. The last good checkpoint stays.
+    SplitError, LayoutError, CheckpointError
+        If data or checkpoint do not fit.
+    ResourceError
+        If the workers cannot share the batch, or the disk is full.
+    """
+    here = place or Place()
+    keep_memory()
+    torch.set_num_threads(plan.threads)
+    return here.together(lambda: Loop(plan, here)).run()
+
+
+class Loop:
+    """The state of a training run between its steps.
+
+    Parameters
+    ----------
+    plan : Training
+        What to do.
+    place : Place
+        Where this process stands.
+    """
+
+    def __init__(self, plan: Training, place: Place) -> None:
+        if plan.batch % place.world:
+            raise ResourceError(
+                f"batch = {plan.batch} is not divisible by {place.world} workers; change one"
+            )
+        self.plan, self.place = plan, place
+        self.folder = Path(plan.folder)
+        self.fields, validation = open_fields(plan.train), open_fields(plan.validation)
+        check_training(self.fields, validation)
+        theory = theory_from_dict(plan.theory)
+        sample = spread_rows(self.fields)
+        self.scaling = Scaling.fit(sample, plan.density_scale)
+        self.networks = self._networks(theory, sample)
+        generator = self.networks.generator
+        self.data = TrainingFields(self.fields, self.scaling, theory, plan.seed)
+        self.source = Source(theory, self.scaling, generator.shape, self.fields.layout.grid)
+        self.validation = validation
+        self.referee = (
+            Referee(self.fields, validation, tolerance=plan.tolerance, k_max=plan.k_max)
+            if place.first
+            else None
+        )
+        self.best = math.inf
+        self.smoothed = math.log(2)
+        self.seconds = 0.0
+
+    def run(self) -> bool:
+        """Go from the newest checkpoint to the end; return whether the end was reached."""
+        self.place.together(self._resume)
+        self._compare_workers()
+        while self.networks.shown < self.plan.images:
+            self._step()
+            last = self.networks.shown >= self.plan.images
+            due = last or self._due(self.plan.validate_every)
+            stop = self.place.should_stop()
+            if due or stop:
+                self._compare_workers()
+                # A reading that is due is taken even now: nobody would come back for it.
+                self.place.together(partial(self._checkpoint, read=due))
+            if stop and not last:
+                return False
+        self.place.together(self._finish)
+        return True
+
+    def _networks(self, theory: Theory, sample: NDArray[np.float32]) -> Networks:
+        layout, plan = self.fields.layout, self.plan
+        torch.manual_seed(plan.seed)
+        conditions = theory.num_conditions
+        shape = GeneratorShape(
+            dimension=layout.dimension, widths=plan.generator_widths, conditions=conditions
+        )
+        if receptive_radius(shape) > layout.grid // 4 and layout.grid >= 64:
+            raise TrainingError(
+                f"generator_widths = {shape.widths}: the network would look "
+                f"{receptive_radius(shape)} cells far, a quarter of {layout.grid} is the limit; "
+                "drop a level"
+            )
+        generator = Generator(shape, self.scaling)
+        discriminator = Discriminator(
+            DiscriminatorShape(
+                dimension=layout.dimension,
+                grid=layout.grid,
+                widths=plan.discriminator_widths,
+                conditions=conditions,
+            ),
+            self.scaling,
+        )
+        discriminator.fit(to_tensor(sample, self.scaling))
+        return Networks(generator.to(self.place.device), discriminator.to(self.place.device))
+
+    def _resume(self) -> None:
+        path = checkpoint.newest(self.folder / "checkpoints")
+        if path is None:
+            if self.place.first:
+                self._save_weights("untrained", reading=None)
+            return
+        tensors, content = checkpoint.load(path)
+        if content.get("identity") != self.plan.identity:
+            raise CheckpointError(
+                f"{path}: made from another recipe; choose another output or delete {self.folder}"
+            )
+        self.networks.load(tensors, int(content["shown"]), str(path))
+        self.best, self.seconds = float(content["best"]), float(content["seconds"])
+        self.smoothed = float(content["smoothed"])
+
+    def _share(self, role: int) -> Pairs:
+        """Return this worker's rows of the next global batch for a role (0 judge, 1 persuade)."""
+        batch, world = self.plan.batch, self.place.world
+        rows = range(self.place.rank * batch // world, (self.place.rank + 1) * batch // world)
+        shown = self.networks.shown
+        real, conditions = self.data.at([2 * shown + role * batch + i for i in rows])
+        seeds = [derive_seed(self.plan.seed, role, shown + i) for i in rows]
+        device = self.place.device
+        return Pairs(real.to(device), self.source.draw(seeds, conditions.tolist(), device))
+
+    def _step(self) -> None:
+        before = time.monotonic()
+        judgement, pairing = step(
+            self.networks,
+            self._share(0),
+            self._share(1),
+            self._schedule(),
+            batch=self.plan.batch,
+            reduce=self.place.reduce,
+        )
+        self.smoothed += 0.02 * (pairing - self.smoothed)
+        self._watch(pairing)
+        self.seconds += time.monotonic() - before
+        if self.place.first and self._due(LOG_EVERY * self.plan.batch):
+            self._tell(
+                "step",
+                d_loss=float(judgement.loss.detach()),
+                pairing=pairing,
+                gap=float(judgement.gap),
+                penalty=float(judgement.penalty),
+                penalty_summaries=float(judgement.penalty_summaries),
+                images_per_second=self.networks.shown / max(self.seconds, 1e-9),
+            )
+
+    def _schedule(self) -> Schedule:
+        plan = self.plan
+        fraction = self.networks.shown / plan.images
+        return Schedule(
+            learning_rate=cosine(plan.learning_rate, plan.learning_rate / 4, fraction),
+            gamma=cosine(plan.gamma, plan.gamma / 10, fraction),
+            gamma_statistics=cosine(plan.gamma_statistics, plan.gamma_statistics / 10, fraction),
+            half_life=plan.average_half_life,
+        )
+
+    def _watch(self, pairing: float) -> None:
+        if not math.isfinite(pairing):
+            reason = "a loss or gradient is not finite"
+        elif self.smoothed < LOST:
+            reason = "the discriminator has won for good"
+        else:
+            return
+        raise TrainingError(
+            f"{self.folder}: {reason} after {self.networks.shown} fields; the last good checkpoint "
+            "stays; lower learning_rate or raise gamma"
+        )
+
+    def _due(self, every: int) -> bool:
+        """Return whether the last step crossed a multiple of `every`."""
+        shown = self.networks.shown
+        return shown // every > (shown - self.plan.batch) // every
+
+    def _checkpoint(self, *, read: bool) -> None:
+        """Take a reading, keep the best weights, write a checkpoint; rank 0 does it for all."""
+        if not self.place.first:
+            return
+        if read:
+            self._read()
+        shown = self.networks.shown
+        folder = self.folder / "checkpoints"
+        content = {
+            "identity": self.plan.identity,
+            "shown": shown,
+            "best": self.best,
+            "smoothed": self.smoothed,
+            "seconds": self.seconds,
+        }
+        path = folder / f"checkpoint-{shown:012d}.safetensors"
+        checkpoint.save(path, self.networks.tensors(), content)
+        checkpoint.prune(folder, keep=KEEP)
+
+    def _read(self) -> None:
+        if self.referee is None:
+            return
+        fields, touched = self._make(READING_FIELDS)
+        reading = self.referee.read(
+            fields,
+            images=self.networks.shown,
+            touched=touched,
+            gap_validation=self._gap_validation(),
+        )
+        if reading.score < self.best:
+            self.best = reading.score
+            self._save_weights("best", reading=reading)
+        self._tell("reading", **reading.as_dict())
+        for observer in self.place.observers:
+            observer.reading(reading, fields, self.referee)
+
+    @torch.no_grad()
+    def _make(self, count: int) -> tuple[NDArray[np.float32], float]:
+        """Make fields from fixed seeds with the averaged weights: density over mean, ceiling use."""
+        rows = self.data.rows[np.linspace(0, len(self.data.rows) - 1, count).astype(int)]
+        parts = []
+        for start in range(0, count, MICRO_BATCH):
+            some = range(start, min(start + MICRO_BATCH, count))
+            seeds = [derive_seed(self.plan.seed, 2, i) for i in some]
+            draw = self.source.draw(seeds, rows[list(some)].tolist(), self.place.device)
+            parts.append(generate(self.networks.average, draw).cpu())
+        y = torch.cat(parts)[:, 0].numpy()
+        return self.scaling.inverse(y).astype(np.float32), self.scaling.touched(y)
+
+    @torch.no_grad()
+    def _gap_validation(self) -> float:
+        """Return the mean score of training minus validation fields."""
+        count = min(GAP_FIELDS, len(self.validation))
+        known, rows = self.data.at(range(count))
+        chosen = np.linspace(0, len(self.validation) - 1, count).astype(int)
+        unknown = to_tensor(self.validation[chosen], self.scaling)
+        known_score = self._mean_score(known, self.source.theory.parameters[rows])
+        return known_score - self._mean_score(unknown, self.validation.parameters[chosen])
+
+    def _mean_score(self, fields: Tensor, parameters: NDArray[np.float64]) -> float:
+        conditions = torch.from_numpy(self.source.theory.conditions(parameters))
+        given = conditions.to(self.place.device) if conditions.numel() else None
+        return float(self.networks.discriminator(fields.to(self.place.device), given).mean())
+
+    def _compare_workers(self) -> None:
+        """Raise TrainingError on every worker if their clocks or networks differ."""
+        networks = self.networks.generator, self.networks.discriminator
+        sums = [p.detach().double().sum() for n in networks for p in n.parameters()]
+        mine = torch.stack([*sums, sums[0].new_tensor(self.networks.shown)])
+        mean = self.place.reduce(mine.clone())
+        if self.place.anywhere(not torch.allclose(mine, mean, rtol=1e-12, atol=1e-12)):
+            raise TrainingError(
+                f"{self.folder}: the workers' networks differ; give the same command again, and "
+                "look whether all workers see the same folder"
+            )
+
+    def _save_weights(self, name: str, reading: Reading | None) -> None:
+        save_weights(
+            self.folder / f"{name}.safetensors",
+            self.networks.average,
+            self.source.theory,
+            layout=self.fields.layout,
+            made_by=self.plan.made_by,
+            training={
+                "identity": self.plan.identity,
+                "shown": self.networks.shown,
+                "reading": reading.as_dict() if reading else None,
+            },
+        )
+
+    def _tell(self, event: str, **values: object) -> None:
+        line = {"event": event, "images": self.networks.shown, "seconds": self.seconds, **values}
+        for observer in self.place.observers:
+            observer.line(line)
+
+    def _finish(self) -> None:
+        best, weights = self.folder / "best.safetensors", self.folder / "weights.safetensors"
+        if not self.place.first:
+            return
+        if best.exists():
+            best.replace(weights)
+        elif not weights.exists():
+            raise TrainingError(f"{self.folder}: no reading was finite; lower learning_rate")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train alone or as one of torchrun's workers.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The path of ``training.json``.
+
+    Returns
+    -------
+    int
+        0 if the training is complete, `STOPPED` if SIGTERM or SIGUSR1 stopped it, 2 after an error.
+    """
+    if len(arguments) != 1:
+        log.error("give one argument, the path of training.json")
+        return 2
+    try:
+        complete = _train_here(Training.read(Path(arguments[0])))
+    except CosmoganError as error:
+        log.error("%s", error)
+        return 2
+    return 0 if complete else STOPPED
+
+
+def _train_here(plan: Training) -> bool:
+    """Train alone, or at the place that torchrun gave this process, until a signal."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: stop.set())
+    rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
+    world, device = int(os.environ.get("WORLD_SIZE", "1")), device_of("auto", local_rank)
+    observers = [LogFile(Path(plan.folder))]
+    place = Place(rank, world, device, stopped=stop.is_set, observers=observers)
+    if world > 1:
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        return train(plan, place)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""The drawn: what must be on a figure, and that hard data break none."""
+
+import base64
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cosmogan.compare import curves, gallery, style
+from cosmogan.compare.figures import HIGHER, TWO_POINT, Exhibit, statistics_figure
+from cosmogan.compare.gallery import choose
+from cosmogan.compare.verdict import ANOTHER_DRAW, judge
+
+SVG = "data:image/svg+xml;base64,"
+PNG = "data:image/png;base64,"
+
+
+def elements(address):
+    """Return the SVG elements of an inline image; a broken image is a parse error."""
+    assert address.startswith(SVG)
+    return list(ET.fromstring(base64.b64decode(address.removeprefix(SVG))).iter())
+
+
+def uses_colour(address, colour):
+    return any(colour in element.attrib.get("style", "") for element in elements(address))
+
+
+def size(address):
+    """Return width and height of an inline PNG [pixel]."""
+    content = base64.b64decode(address.removeprefix(PNG))
+    assert content.startswith(b"\x89PNG")
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+
+
+def exhibit(run, names=("emulated", "untrained", "lognormal"), theory=None):
+    tables = {name: run[name] for name in names}
+    verdict = judge(tables, run["test"], training=run["train"])
+    return Exhibit(
+        truth=run["test"],
+        tables={**tables, ANOTHER_DRAW: run["train"]},
+        verdict=verdict,
+        theory=theory or {},
+    )
+
+
+@pytest.fixture(scope="module")
+def shown(run):
+    k = np.geomspace(0.01, 3, 50)
+    return exhibit(run, theory={"HMcode2020": (k, 100 * k**-1.5)})
+
+
+@pytest.mark.parametrize("names", [TWO_POINT, HIGHER])
+def test_every_candidate_is_drawn_in_its_own_colour(shown, names):
+    drawn = statistics_figure(shown, names)
+    for name in (*shown.verdict.candidates,):
+        assert uses_colour(drawn, style.look(name).colour)
+    assert uses_colour(drawn, style.TOLERANCE)
+
+
+def test_the_same_figure_has_the_same_bytes(shown):
+    assert statistics_figure(shown, TWO_POINT) == statistics_figure(shown, TWO_POINT)
+
+
+def test_theory_is_drawn_where_it_is_given(run, shown):
+    def dashed(drawn):
+        styles = [element.attrib.get("style", "") for element in elements(drawn)]
+        return sum(style.INK in s and "dasharray" in s for s in styles)
+
+    assert dashed(statistics_figure(replace(shown, theory={}), TWO_POINT)) == 0
+    # a line in each panel and one in the legend
+    assert dashed(statistics_figure(shown, TWO_POINT)) == 3
+
+
+def test_statistics_that_are_not_judged_are_left_out(shown):
+    assert statistics_figure(shown, ("peaks",)) == ""
+
+
+def test_negative_and_vanishing_values_break_no_figure(run):
+    candidate = run["emulated"]
+    statistics = dict(candidate.statistics)
+    for name, factor in (("bispectrum", -0.5), ("pdf", 0.0)):
+        statistics[name] = replace(candidate[name], samples=factor * candidate[name].samples)
+    broken = {**run, "emulated": replace(candidate, statistics=statistics)}
+    assert elements(statistics_figure(exhibit(broken, ("emulated",)), HIGHER))
+
+
+def test_single_simulations_break_no_figure(universe):
+    training, truth = universe.simulations(2), universe.simulations(1, slices=2)
+    made = universe.memoriser(training, 2)
+    shown = exhibit({"emulated": made, "train": training, "test": truth}, ("emulated",))
+    assert elements(statistics_figure(shown, TWO_POINT))
+
+
+def test_data_sets_without_a_look_of_their_own_get_different_ones():
+    names = ("A", "B", "lognormal")
+    looks = [style.look(name, names) for name in names]
+    assert len({look.colour for look in looks}) == len({look.marker for look in looks}) == 3
+
+
+def test_pictures_are_of_different_simulations_first(FieldList):
+    fields = FieldList(np.arange(6)[:, None, None] * np.ones((6, 4, 4)), [7, 7, 7, 2, 2, 5])
+    assert [picture[0, 0] for picture in choose(fields, 3)] == [0, 3, 5]
+    assert [picture[0, 0] for picture in choose(fields, 5)] == [0, 3, 5, 1, 2]
+    assert len(choose(fields, 9)) == 6
+
+
+def test_cubes_are_shown_as_slabs(FieldList):
+    cube = np.random.default_rng(0).random((1, 16, 16, 16))
+    (picture,) = choose(FieldList(cube, [1]), 1)
+    np.testing.assert_allclose(picture, cube[0, 8:10].mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_the_gallery_has_a_row_for_the_truth_one_for_the_subject_and_one_for_the_rest(
+    FieldList, others
+):
+    rng = np.random.default_rng(0)
+    names = ["truth", "emulated", "untrained", "lognormal"][: 2 + others]
+    sets = {n: FieldList(rng.lognormal(size=(8, 16, 16)), range(8)) for n in names}
+    width, height = size(gallery.gallery(sets, truth="truth", subject="emulated"))
+    assert width == round(style.WIDTH * 140)
+    assert height == pytest.approx((3 if others else 2) * width / 6, rel=0.15)
+
+
+def test_empty_and_uniform_fields_break_no_gallery(FieldList):
+    sets = {n: FieldList(np.full((1, 8, 8), v), [1]) for n, v in (("truth", 1), ("emulated", 0))}
+    assert size(gallery.gallery(sets, truth="truth", subject="emulated"))
+
+
+def test_training_curves_are_drawn_from_steps_and_readings(log_lines):
+    whole = len(elements(curves.training_figure(log_lines)))
+    steps = [line for line in log_lines if line["event"] == "step"]
+    assert whole > len(elements(curves.training_figure(steps)))
+    assert curves.training_figure([]) == ""
+
+
+def test_a_log_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"event": "step", "images": 16, "d_loss": NaN}\n[1]\n{"event": "st')
+    (line,) = curves.read_log(path)
+    assert line["images"] == 16
+    assert elements(curves.training_figure([line]))
+
+
+def test_readings_may_name_their_errors_either_way():
+    one = {"event": "validation", "images": 5, "score": 1.0, "power_error": 0.25}
+    other = {"event": "reading", "images": 5, "score": 1.0, "errors": {"power": 0.25}}
+    assert curves.training_figure([one]) == curves.training_figure([other])

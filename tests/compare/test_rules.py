@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cosmogan.compare.rules import Rules, check_comparable, make_yardsticks
+from cosmogan.compare.units import SCATTER, columns
+from cosmogan.errors import LayoutError, RecipeError, SplitError
+
+
+def by_name(truth, rules=None):
+    return {y.name: y for y in make_yardsticks(truth, rules or Rules())}
+
+
+def test_only_wavenumbers_below_the_limit_are_judged(run):
+    found = by_name(run["test"], Rules(k_max=0.5))
+    limit = 0.5 * np.pi * 64 / 200
+    for name in ("power", "bispectrum", SCATTER):
+        assert found[name].coordinate.max() <= limit
+    rest = np.setdiff1d(run["test"]["power"].coordinate, found["power"].coordinate)
+    assert rest.min() > limit
+
+
+def test_only_densities_that_the_truth_has_are_judged(run):
+    truth = run["test"]
+    found = by_name(truth)["pdf"]
+    share = truth["pdf"].samples.mean(axis=0)
+    np.testing.assert_array_equal(found.columns, np.flatnonzero(share >= 0.01))
+    assert 0 < found.columns.size < share.size
+
+
+def test_bins_without_modes_are_not_judged(run):
+    truth = run["test"]
+    weight = np.ones_like(truth["power"].weight)
+    weight[3] = 0
+    power = replace(truth["power"], weight=weight)
+    emptied = replace(truth, statistics={**truth.statistics, "power": power})
+    assert 3 not in by_name(emptied)["power"].columns
+
+
+def test_what_has_no_tolerance_is_not_judged(run):
+    assert set(by_name(run["test"], Rules(tolerance={"power": 0.1}))) == {"power", SCATTER}
+
+
+def test_the_columns_of_the_yardsticks_touch_and_end_with_the_scatter(run):
+    found = columns(make_yardsticks(run["test"], Rules()))
+    assert list(found)[-1] == SCATTER
+    stops = [s.stop for s in found.values()]
+    assert [s.start for s in found.values()] == [0, *stops[:-1]]
+
+
+def test_a_missing_statistic_is_named(run):
+    with pytest.raises(LayoutError, match=r"test: no statistic peaks; measure"):
+        make_yardsticks(run["test"], Rules(tolerance={"peaks": 0.1}))
+
+
+def refused(candidate, truth, simulated=None):
+    check_comparable({"emulated": candidate}, truth, simulated or {})
+
+
+@pytest.mark.parametrize("key", ["dimension", "box_size", "cell_size", "thickness"])
+def test_fields_of_another_kind_are_refused(run, key):
+    other = {**run["emulated"].attributes, key: 3}
+    with pytest.raises(LayoutError, match=f"emulated: {key} = 3, but .* in test"):
+        refused(replace(run["emulated"], attributes=other), run["test"])
+
+
+def test_other_bins_are_refused(run):
+    power = replace(run["emulated"]["power"], coordinate=run["emulated"]["power"].coordinate * 1.01)
+    shifted = replace(run["emulated"], statistics={**run["emulated"].statistics, "power": power})
+    with pytest.raises(LayoutError, match="power has other bins"):
+        refused(shifted, run["test"])
+
+
+def test_another_cosmology_is_refused(run):
+    def at(table, sigma_8):
+        return replace(
+            table, parameters=np.full((len(table), 1), sigma_8), parameter_names=("sigma_8",)
+        )
+
+    refused(at(run["emulated"], 0.8), at(run["test"], 0.8))
+    with pytest.raises(LayoutError, match=r"sigma_8 is 0\.9 to 0\.9, but 0\.8 to 0\.8"):
+        refused(at(run["emulated"], 0.9), at(run["test"], 0.8))
+
+
+def test_a_shared_simulation_is_refused(run):
+    origin = run["emulated"].origin.copy()
+    origin["simulation"][5] = run["test"].simulation[0]
+    with pytest.raises(SplitError, match=f"share simulation {run['test'].simulation[0]};"):
+        refused(replace(run["emulated"], origin=origin), run["test"])
+    with pytest.raises(SplitError, match="test and test share"):
+        refused(run["emulated"], run["test"], {"training": run["test"]})
+
+
+def test_fixed_amplitudes_are_no_yardstick(run):
+    origin = run["test"].origin.copy()
+    origin["fixed"] = True
+    with pytest.raises(RecipeError, match="no cosmic variance"):
+        refused(run["emulated"], replace(run["test"], origin=origin))
+
+
+def test_nothing_to_judge_is_an_error(run):
+    with pytest.raises(RecipeError, match="nothing to judge"):
+        check_comparable({}, run["test"], {})

@@ -1,0 +1,114 @@
+"""Emulation through Ray, on a network that knows nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.emulate import run as emulation
+from cosmogan.emulate.run import emulate
+from cosmogan.emulate.sample import load
+from cosmogan.errors import CheckpointError, RecipeError
+from cosmogan.fields.layout import Layout
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import Theory
+from cosmogan.models.weights import save_weights
+
+pytestmark = pytest.mark.cluster
+COUNT = 300
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose network was drawn at random, so that its fields are not its latents."""
+    folder = tmp_path_factory.mktemp("emulation") / "run"
+    folder.mkdir()
+    torch.manual_seed(0)
+    scaling = Scaling(density_scale=0.5, mean=1.0, std=0.6, density_max=60.0)
+    generator = Generator(GeneratorShape(dimension=2, widths=(4, 4)), scaling)
+    torch.nn.init.normal_(generator.head.weight, std=0.1)
+    k = np.geomspace(1e-3, 30, 60)
+    theory = Theory(
+        dimension=2,
+        cell_size=4.0,
+        thickness=1,
+        window="cic",
+        names=("Omega_m", "redshift"),
+        parameters=np.array([[0.31, 0.0]]),
+        k=k,
+        power=(2e4 * k / (1 + (k / 0.02) ** 2.4))[None],
+    )
+    layout = Layout(
+        dimension=2,
+        grid=16,
+        box_size=64.0,
+        thickness=4.0,
+        mass_assignment="cic",
+        particles=16**3,
+        parameter_names=theory.names,
+    )
+    for name in ("weights", "untrained"):
+        save_weights(
+            folder / f"{name}.safetensors",
+            generator,
+            theory,
+            layout=layout,
+            made_by={"recipe": ""},
+            training={"identity": "test"},
+        )
+    return folder
+
+
+@pytest.fixture
+def _fixed_clock(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+def shards(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("shard-*.h5"))}
+
+
+@pytest.mark.usefixtures("_fixed_clock")
+def test_one_worker_two_workers_and_a_cut_off_run_write_the_same_bytes(run, tmp_path, ray_session):
+    paths = [tmp_path / f"{name}.fields" for name in ("one", "two", "cut")]
+    for path, workers in zip(paths, (1, 2, 2), strict=True):
+        emulate(run, path, count=COUNT, seed=7, workers=workers)
+    (paths[2] / "manifest.json").unlink()
+    (paths[2] / "shard-00001.h5").unlink()
+    emulate(run, paths[2], count=COUNT, seed=7, workers=1)
+    assert shards(paths[0]) == shards(paths[1]) == shards(paths[2])
+    assert len(shards(paths[0])) == -(-COUNT // emulation.ROWS)
+
+
+def test_the_data_set_holds_what_sample_gives(run, tmp_path, ray_session):
+    fields = emulate(run, tmp_path / "a.fields", count=COUNT, seed=7)
+    sample = load(run).sample(COUNT, 7)
+    np.testing.assert_array_equal(fields[:], sample.fields)
+    np.testing.assert_array_equal(fields.origin["seed"], sample.seeds)
+    assert len(fields.simulations) == COUNT
+    assert (fields.origin["axis"] == -1).all()
+    fields.verify()
+
+
+def test_the_lognormal_fields_are_another_data_set(run, tmp_path, ray_session):
+    trained = emulate(run, tmp_path / "a.fields", count=8, seed=7)
+    lognormal = emulate(run, tmp_path / "b.fields", count=8, seed=7, kind="lognormal")
+    assert not np.array_equal(trained[:], lognormal[:])
+    np.testing.assert_array_equal(lognormal[:], load(run, "lognormal").sample(8, 7).fields)
+
+
+def test_another_request_for_the_same_output_is_refused(run, tmp_path, ray_session):
+    emulate(run, tmp_path / "a.fields", count=8, seed=7)
+    with pytest.raises(RecipeError, match="another recipe"):
+        emulate(run, tmp_path / "a.fields", count=8, seed=8)
+
+
+def test_parameters_it_was_not_trained_at_are_refused(run, tmp_path):
+    with pytest.raises(RecipeError, match="not trained there"):
+        emulate(run, tmp_path / "a.fields", count=8, seed=7, parameters={"Omega_m": 0.5})
+    assert not (tmp_path / "a.fields").exists()
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="train to the end"):
+        emulate(tmp_path, tmp_path / "a.fields", count=8, seed=7)

@@ -1,0 +1,120 @@
+"""The discriminator judges each field by itself, wherever it lies in the periodic box."""
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.models.discriminator import Whitening
+from cosmogan.models.losses import judge
+from cosmogan.models.summaries import squared_modes
+
+CASES = [(2, 16), (3, 8)]
+SINGLE = {"rtol": 1e-4, "atol": 1e-4}  # float32 through transforms and logarithms
+
+
+def coloured(count, grid, dimension, seed=0):
+    """Fields with a steep spectrum, around zero."""
+    random = np.random.default_rng(seed)
+    axes = tuple(range(1, dimension + 1))
+    modes = np.fft.rfftn(random.standard_normal((count, *(grid,) * dimension)), axes=axes)
+    colour = np.maximum(squared_modes(grid, dimension), 1.0) ** -0.5
+    fields = np.fft.irfftn(modes * colour, s=(grid,) * dimension, axes=axes)
+    return torch.from_numpy((fields / fields.std()).astype(np.float32))[:, None]
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_the_score_of_a_field_does_not_depend_on_its_company(make_discriminator, dimension, grid):
+    network = make_discriminator(grid, dimension=dimension)
+    fields = coloured(5, grid, dimension)
+    together = network(fields)
+    assert together.shape == (5,)
+    torch.testing.assert_close(network(fields[3:4])[0], together[3], **SINGLE)
+    torch.testing.assert_close(network(fields.flip(0)), together.flip(0), **SINGLE)
+    assert together.std() > 1e-3, "it does judge"
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_a_roll_by_the_stride_leaves_the_score(make_discriminator, dimension, grid):
+    network = make_discriminator(grid, (4, 6), dimension=dimension)
+    fields = coloured(3, grid, dimension)
+    axes = tuple(range(2, 2 + dimension))
+    torch.testing.assert_close(
+        network(fields.roll((4,) * dimension, axes)), network(fields), **SINGLE
+    )
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_the_score_is_the_sum_of_both_branches(make_discriminator, dimension, grid):
+    network = make_discriminator(grid, dimension=dimension, conditions=2)
+    fields, conditions = coloured(4, grid, dimension), torch.randn(4, 2)
+    parts = network.judge_field(fields, conditions) + network.judge_summaries(
+        network.summaries(fields), conditions
+    )
+    torch.testing.assert_close(network(fields, conditions), parts)
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_whitened_training_fields_have_the_same_power_at_every_scale(dimension, grid):
+    fields = coloured(200, grid, dimension)
+    whitening = Whitening(grid, dimension)
+    axes = tuple(range(-dimension, 0))
+
+    def shell_power(x):
+        power = torch.fft.rfftn(x[:, 0], dim=axes, norm="ortho").abs().square().mean(0).numpy()
+        shell = np.rint(np.sqrt(squared_modes(grid, dimension))).astype(int).ravel()
+        return (np.bincount(shell, power.ravel()) / np.bincount(shell))[1:]
+
+    assert shell_power(fields).max() > 10 * shell_power(fields).min()
+    torch.testing.assert_close(whitening(fields), fields, rtol=0, atol=1e-5)
+    whitening.fit(fields)
+    np.testing.assert_allclose(shell_power(whitening(fields)), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_whitening_is_isotropic(dimension, grid):
+    whitening = Whitening(grid, dimension)
+    whitening.fit(coloured(20, grid, dimension))
+    fields = coloured(2, grid, dimension, seed=9)
+    turned = fields.transpose(-1, -2).flip(-1).roll(1, -2)
+    expected = whitening(fields).transpose(-1, -2).flip(-1).roll(1, -2)
+    torch.testing.assert_close(whitening(turned), expected, rtol=0, atol=1e-4)
+
+
+def test_the_branch_of_summaries_begins_without_an_opinion(make_discriminator):
+    network = make_discriminator(16, random=False)
+    fields = coloured(6, 16, 2)
+    network.fit(fields)
+    scores = network.judge_summaries(network.summaries(fields))
+    torch.testing.assert_close(scores, scores[:1].expand(6))
+
+
+def test_a_fit_standardises_summaries_and_whitens(make_discriminator):
+    network = make_discriminator(16, random=False)
+    fields = coloured(40, 16, 2)
+    network.fit(fields)
+    assert network.summaries(fields).mean(0).abs().max() < 0.2, "zero, but for what is clipped"
+    assert not torch.equal(network.whitening.factor, torch.ones_like(network.whitening.factor))
+
+
+@pytest.mark.parametrize("branch", ["judge_field", "judge_summaries"])
+def test_conditions_enter_both_branches_row_by_row(make_discriminator, branch):
+    network = make_discriminator(16, conditions=2)
+    fields, conditions = coloured(3, 16, 2), torch.randn(3, 2)
+    given = fields if branch == "judge_field" else network.summaries(fields)
+    before = getattr(network, branch)(given, conditions)
+    conditions[1] += 1
+    after = getattr(network, branch)(given, conditions)
+    changed = (after - before).abs() > 1e-4
+    assert changed.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension, grid):
+    network = make_discriminator(grid, dimension=dimension, conditions=1)
+    real, generated = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
+    network.fit(real)
+    conditions = torch.randn(4, 1)
+    judge(network, real, generated, conditions, gamma=1.0, gamma_summaries=1.0).loss.backward()
+    for name, parameter in network.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0 or name.endswith(("score.bias", "opinion.4.bias"))

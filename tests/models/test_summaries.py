@@ -1,0 +1,162 @@
+"""The summary statistics are those of the textbooks, symmetric, bounded and differentiable."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from cosmogan.models.summaries import CLIP, SMOOTHING, Summaries, shell_edges, squared_modes
+
+CASES = [(2, 16), (3, 8)]
+
+
+@pytest.fixture
+def make(scaling):
+    return lambda grid, dimension: Summaries(grid, dimension, scaling)
+
+
+def columns(summaries):
+    """Where each kind of summary stands."""
+    shells, filters = len(shell_edges(summaries.grid)) - 1, len(summaries.kernels)
+    ends = np.cumsum([0, shells, shells, 4, filters, filters])
+    names = ("power", "power_density", "moments", "variances", "skewnesses")
+    found = {n: slice(a, b) for n, (a, b) in zip(names, itertools.pairwise(ends), strict=True)}
+    return found | {"distribution": slice(int(ends[-1]), None)}
+
+
+@pytest.mark.parametrize("grid", [8, 10, 16, 64, 256])
+def test_shells_begin_single_and_end_at_the_nyquist_mode(grid):
+    edges = shell_edges(grid)
+    assert edges[0] == 1
+    assert edges[-1] == grid // 2
+    assert np.all(np.diff(edges) >= 1)
+    assert np.all(np.diff(edges) <= np.maximum(1, 0.25 * edges[:-1]))
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_squared_modes_follow_the_layout_of_rfftn(dimension, grid):
+    n = np.fft.fftfreq(grid) * grid
+    every = sum(np.meshgrid(*[n**2] * dimension, indexing="ij"))
+    np.testing.assert_array_equal(squared_modes(grid, dimension), every[..., : grid // 2 + 1])
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_power_is_the_mean_over_all_modes_of_a_shell(make, make_fields, dimension, grid):
+    summaries = make(grid, dimension)
+    y = make_fields(3, grid, dimension)
+    found = summaries.measure(y)
+    n = np.fft.fftfreq(grid) * grid
+    squared = sum(np.meshgrid(*[n**2] * dimension, indexing="ij"))
+    density = summaries.scaling.inverse(y, torch)
+    for name, field in (("power", y), ("power_density", density)):
+        modes = np.fft.fftn(field[:, 0].numpy(), axes=range(1, dimension + 1), norm="ortho")
+        for column, (low, high) in enumerate(itertools.pairwise(shell_edges(grid))):
+            shell = (squared >= low**2) & (squared < high**2)
+            expected = np.log((np.abs(modes[:, shell]) ** 2).mean(1))
+            measured = found[:, columns(summaries)[name]][:, column]
+            np.testing.assert_allclose(measured, expected, atol=2e-4)  # 1e-6 is added, float32
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_moments_are_those_of_the_cells(make, make_fields, dimension, grid):
+    summaries = make(grid, dimension)
+    y = make_fields(3, grid, dimension)
+    cells = y.flatten(1).numpy().astype(np.float64)
+    density = summaries.scaling.inverse(cells)
+    expected = [
+        density.mean(1),
+        cells.mean(1),
+        np.log(cells.var(1)),
+        [*((cells - cells.mean(1, keepdims=True)) ** 3).mean(1)],
+    ]
+    found = summaries.measure(y)[:, columns(summaries)["moments"]]
+    np.testing.assert_allclose(found, np.transpose(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_filtered_moments_are_those_of_the_filtered_density(make, make_fields, dimension, grid):
+    summaries = make(grid, dimension)
+    y = make_fields(2, grid, dimension)
+    density = summaries.scaling.inverse(y.numpy().astype(np.float64))[:, 0] - 1
+    axes = tuple(range(1, dimension + 1))
+    modes = np.fft.rfftn(density, axes=axes)[:, None] * summaries.kernels.numpy()
+    filtered = np.fft.irfftn(modes, s=density.shape[1:], axes=tuple(range(2, dimension + 2)))
+    second, third = ((filtered**n).reshape(2, len(summaries.kernels), -1).mean(2) for n in (2, 3))
+    found, place = summaries.measure(y), columns(summaries)
+    np.testing.assert_allclose(found[:, place["variances"]], np.log(second + 1e-6), atol=1e-3)
+    skewness = third / (second + 1e-6) ** 1.5
+    np.testing.assert_allclose(found[:, place["skewnesses"]], skewness, atol=1e-3)
+
+
+def test_the_first_filters_are_gaussian(make, make_fields):
+    summaries = make(32, 2)
+    spot = np.zeros((32, 32))
+    spot[0, 0] = 1
+    for kernel, radius in zip(summaries.kernels.numpy(), SMOOTHING, strict=False):
+        expected = ndimage.gaussian_filter(spot, radius, mode="wrap", truncate=8)
+        # the filter samples the Gaussian in cells, the kernel in modes: 1 % apart at one cell
+        found = np.fft.irfftn(np.fft.rfftn(spot) * kernel)
+        np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_one_point_summaries_do_not_care_where_a_cell_is_and_the_others_do(
+    make, make_fields, dimension, grid
+):
+    summaries = make(grid, dimension)
+    summaries.standardise(make_fields(20, grid, dimension))
+    y = make_fields(1, grid, dimension, seed=3).cumsum(-1) / 3
+    order = torch.randperm(y[0].numel(), generator=torch.Generator().manual_seed(1))
+    shuffled = y.flatten()[order].reshape(y.shape)
+    change = (summaries.measure(shuffled) - summaries.measure(y)).abs()[0]
+    for name, place in columns(summaries).items():
+        same = name in ("moments", "distribution")
+        assert (change[place] < 1e-4).all() == same, name
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_summaries_are_blind_to_the_symmetries_of_the_box(make, make_fields, dimension, grid):
+    summaries = make(grid, dimension)
+    y = make_fields(2, grid, dimension)
+    moved = y.transpose(-1, -2).flip(-1).roll(3, -2)
+    torch.testing.assert_close(summaries.measure(moved), summaries.measure(y), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_training_fields_have_standard_summaries(make, make_fields, dimension, grid):
+    summaries = make(grid, dimension)
+    fields = make_fields(150, grid, dimension)
+    summaries.standardise(fields)
+    raw = summaries.measure(fields)
+    assert raw.shape == (150, summaries.length)
+    standard = summaries(fields)
+    kept = standard.abs().max(0).values < CLIP
+    varying = raw.std(0) > 1e-3
+    assert (kept & varying).sum() > summaries.length / 2
+    assert standard.mean(0)[kept].abs().max() < 1e-2
+    torch.testing.assert_close(
+        standard.std(0)[kept & varying],
+        torch.ones_like(raw.std(0))[kept & varying],
+        rtol=1e-2,
+        atol=0,
+    )
+
+
+def test_a_monster_cannot_shout_louder_than_the_clip(make, make_fields):
+    summaries = make(16, 2)
+    summaries.standardise(make_fields(50, 16))
+    y = make_fields(1, 16)
+    y[0, 0, 3, 3] = summaries.scaling.ceiling
+    assert summaries(y).abs().max() == CLIP
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+@pytest.mark.parametrize("contrast", [0.0, 1.0])
+def test_gradients_are_finite_even_for_an_empty_box(make, make_fields, dimension, grid, contrast):
+    summaries = make(grid, dimension)
+    y = (contrast * make_fields(2, grid, dimension)).requires_grad_()
+    summaries(y).square().sum().backward()
+    assert torch.isfinite(y.grad).all()
+    assert y.grad.abs().sum() > 0

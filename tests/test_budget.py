@@ -1,0 +1,50 @@
+from cosmogan import budget, recipe
+
+
+def changed(base, **tables):
+    content = base.model_dump()
+    for table, values in tables.items():
+        content[table] |= values
+    return recipe.Recipe.model_validate(content)
+
+
+DEMO = recipe.read("demo-64")
+
+
+def test_the_demo_makes_the_fields_its_card_names():
+    assert budget.simulated_fields(DEMO) == {"train": 1536, "validation": 384, "test": 768}
+
+
+def test_a_cube_is_one_field_a_box_and_redshift():
+    cubes = changed(DEMO, simulate={"dimension": 3, "redshifts": [0.0, 1.0]})
+    assert budget.simulated_fields(cubes) == {"train": 32, "validation": 8, "test": 16}
+    assert budget.estimate(cubes)["simulate"].bytes == 56 * 4 * 64**3
+
+
+def test_twice_the_work_costs_twice_apart_from_the_start():
+    once = budget.estimate(DEMO)
+    more = changed(
+        DEMO,
+        simulate={"boxes": {"train": 32, "validation": 8, "test": 16}},
+        train={"images": 48_000},
+        emulate={"count": 2000},
+    )
+    twice = budget.estimate(more)
+    for name in ("simulate", "train", "emulated"):
+        start = 2 * once[name].seconds - twice[name].seconds
+        assert 0 <= start < 15, name
+    assert twice["simulate"].bytes == 2 * once["simulate"].bytes
+    assert twice["emulated"].bytes == 2 * once["emulated"].bytes
+
+
+def test_every_stage_says_what_it_makes():
+    assert list(budget.estimate(DEMO)) == [
+        "simulate",
+        "train",
+        "emulated",
+        "untrained",
+        "lognormal",
+        "measure",
+        "compare",
+    ]
+    assert all(cost.what and cost.bytes > 0 for cost in budget.estimate(DEMO).values())

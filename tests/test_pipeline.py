@@ -1,0 +1,196 @@
+import contextlib
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+import cosmogan
+from cosmogan import cli, pipeline
+from cosmogan.errors import RecipeError, ResourceError, Stopped
+from cosmogan.recipe import Recipe, read
+
+TINY = read("tiny")
+
+
+class Stages:
+    """Stand-ins that leave the files of the stages and remember who worked."""
+
+    def __init__(self):
+        self.worked = []
+        self.broken = None
+
+    def work(self, name, leaves, progress):
+        self.worked.append(name)
+        if name == self.broken:
+            raise Stopped("stopped")
+        for path in leaves:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+        progress(1, 1)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    found, real = Stages(), pipeline.stages
+
+    def stages(recipe, folder):
+        for stage in real(recipe, folder):
+            yield replace(stage, work=partial(found.work, stage.name, stage.leaves))
+
+    monkeypatch.setattr(pipeline, "stages", lambda *a: list(stages(*a)))
+    monkeypatch.setattr(pipeline, "ray_cluster", contextlib.nullcontext)
+    return found
+
+
+def test_a_run_goes_through_all_stages_once(stand_ins, tmp_path):
+    pipeline.run(TINY, tmp_path / "run")
+    assert stand_ins.worked == list(pipeline.STAGES)
+    assert list(json.loads((tmp_path / "run/timings.json").read_text())) == list(pipeline.STAGES)
+    assert read(tmp_path / "run/recipe.toml") == TINY
+    pipeline.run(TINY, tmp_path / "run")
+    assert stand_ins.worked == list(pipeline.STAGES)
+
+
+@pytest.mark.parametrize("broken", pipeline.STAGES)
+def test_a_run_that_was_cut_off_goes_on_where_it_was(stand_ins, tmp_path, broken):
+    stand_ins.broken = broken
+    with pytest.raises(Stopped):
+        pipeline.run(TINY, tmp_path)
+    stand_ins.broken = None
+    pipeline.run(TINY, tmp_path)
+    assert sorted(stand_ins.worked) == sorted([*pipeline.STAGES, broken])
+    starts = {
+        k: v["starts"] for k, v in json.loads((tmp_path / "timings.json").read_text()).items()
+    }
+    assert starts == {stage: 1 + (stage == broken) for stage in pipeline.STAGES}
+
+
+def test_what_follows_a_stage_that_works_again_is_asked_again(stand_ins, tmp_path):
+    pipeline.run(TINY, tmp_path)
+    (tmp_path / "lognormal.fields/manifest.json").unlink()
+    pipeline.run(TINY, tmp_path)
+    assert stand_ins.worked[len(pipeline.STAGES) :] == ["lognormal", "measure", "compare"]
+
+
+def test_a_stage_alone_leaves_the_others(stand_ins, tmp_path):
+    pipeline.run(TINY, tmp_path, only=["simulate"])
+    assert stand_ins.worked == ["simulate"]
+
+
+def test_another_recipe_is_refused_by_the_key_that_differs(stand_ins, tmp_path):
+    pipeline.run(TINY, tmp_path)
+    other = TINY.model_dump()
+    other["train"] |= {"images": 481}
+    with pytest.raises(RecipeError, match=r"train\.images = 480 there, 481 here"):
+        pipeline.run(Recipe.model_validate(other), tmp_path)
+
+
+def test_too_little_disk_is_refused_before_the_work(stand_ins, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(ResourceError, match=r"the disk has 1 kB free; make room"):
+        pipeline.run(TINY, tmp_path)
+    assert stand_ins.worked == []
+
+
+def test_the_plan_says_what_is_complete_and_what_it_takes(stand_ins, tmp_path):
+    first = pipeline.plan(TINY, tmp_path / "run")
+    assert first.count("about") == len(pipeline.STAGES) + 1
+    assert "10 boxes of 32^3 particles in 100 Mpc/h: 480 fields" in first
+    assert not (tmp_path / "run").exists()
+    pipeline.run(TINY, tmp_path / "run", only=["simulate"])
+    assert pipeline.plan(TINY, tmp_path / "run").count("complete") == 1
+    pipeline.run(TINY, tmp_path / "run")
+    assert pipeline.plan(TINY, tmp_path / "run").endswith("nothing left to do")
+
+
+def test_signals_are_left_to_the_main_thread():
+    from concurrent.futures import ThreadPoolExecutor
+
+    def enter():
+        with pipeline.stoppable():
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(enter).result()
+
+
+@pytest.fixture(scope="module")
+def finished(ray_session, tmp_path_factory):  # noqa: ARG001  (the cluster of all tests)
+    """Return a very small recipe and the folder of its run."""
+    small = TINY.model_dump()
+    small["simulate"] |= {"particles": 16, "mesh": 16, "grid": 16, "steps": 3, "box_size": 50.0}
+    small["train"] |= {"images": 64, "validate_every": 32, "generator_widths": (8, 8)}
+    small["emulate"] |= {"count": 12}
+    recipe, folder = Recipe.model_validate(small), tmp_path_factory.mktemp("small") / "run"
+    return recipe, pipeline.run(recipe, folder)
+
+
+@pytest.mark.cluster
+def test_from_nothing_to_a_verdict(finished):
+    recipe, folder = finished
+    truth, made = (cosmogan.open(folder / f"{name}.fields") for name in ("test", "emulated"))
+    assert truth.layout.box_size == made.layout.box_size == recipe.simulate.box_size
+    assert len(made) == recipe.emulate.count
+    assert truth[:].mean() == pytest.approx(1, abs=1e-5), "all slices of whole boxes: mass is kept"
+    again = cosmogan.load(folder).sample(count=2, seed=recipe.emulate.seed)
+    assert np.array_equal(again.fields, made[:2])
+    assert "<html" in (folder / "report.html").read_text()[:500]
+    assert str(folder / "report.html") in pipeline.closing(folder)
+
+
+@pytest.mark.cluster
+def test_a_finished_run_does_nothing_twice(finished):
+    def snapshot():
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+    recipe, folder = finished
+    before = snapshot()
+    pipeline.run(recipe, folder)
+    assert snapshot() == before
+
+
+@pytest.mark.cluster
+def test_what_was_lost_is_made_again_to_the_same_verdict(finished, tmp_path):
+    recipe, folder = finished
+    copy = shutil.copytree(folder, tmp_path / "run")
+    shutil.rmtree(copy / "statistics")
+    (copy / "emulated.fields/manifest.json").unlink()
+    (copy / "emulated.fields/shard-00000.h5").unlink()
+    pipeline.run(recipe, copy)
+    verdicts = [json.loads((at / "verdict.json").read_text()) for at in (folder, copy)]
+    assert verdicts[0]["candidates"] == verdicts[1]["candidates"]
+
+
+@pytest.mark.cluster
+def test_the_commands_work_on_what_a_run_left(finished, tmp_path, capsys):
+    _, folder = finished
+    new, picture = tmp_path / "new.fields", tmp_path / "slice.png"
+    for words in (
+        ["emulate", folder, "--count", "5", "--seed", "7", "-o", new, "--workers", "1"],
+        ["measure", new],
+        ["compare", new, folder / "test.fields", "-o", tmp_path / "verdict"],
+        ["inspect", new, "--verify", "--plot", picture],
+    ):
+        assert cli.main([str(word) for word in words]) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert "5 slices of 16 x 16 cells" in out
+    assert str(tmp_path / "verdict/report.html") in out
+    assert picture.stat().st_size > 0
+    made = cosmogan.open(folder / "emulated.fields")
+    assert np.array_equal(cosmogan.open(new)[:], made[:5]), "field k does not depend on the count"
+
+
+@pytest.mark.cluster
+def test_statistics_of_other_data_are_not_compared(finished, tmp_path, capsys):
+    _, folder = finished
+    shutil.copytree(folder / "lognormal.fields", tmp_path / "emulated.fields")
+    (tmp_path / "statistics").mkdir()
+    shutil.copy(folder / "statistics/emulated.stats.h5", tmp_path / "statistics")
+    words = ["compare", tmp_path / "emulated.fields", folder / "test.fields"]
+    assert cli.main([*map(str, words), "-o", str(tmp_path / "verdict")]) == 2
+    assert "statistics of other data" in capsys.readouterr().err
+    assert not (tmp_path / "verdict").exists()

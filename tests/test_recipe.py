@@ -1,0 +1,127 @@
+import re
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cosmogan import recipe
+from cosmogan.errors import RecipeError
+from cosmogan.recipe import Recipe
+
+
+@pytest.fixture
+def read_text(tmp_path):
+    def read(text):
+        path = tmp_path / "my.toml"
+        path.write_text(text, encoding="utf-8")
+        return recipe.read(path)
+
+    return read
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_a_shipped_recipe_reads_by_name_and_is_called_so(name):
+    assert recipe.read(name).name == name
+
+
+def test_the_demo_is_shipped():
+    assert "demo-64" in recipe.shipped()
+
+
+def test_a_name_alone_is_a_whole_recipe(read_text):
+    assert read_text("name = 'a'") == Recipe(name="a")
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_a_written_recipe_reads_as_itself_and_hides_no_default(name, read_text):
+    original = recipe.read(name)
+    text = recipe.write(original)
+    assert read_text(text) == original
+    assert tomllib.loads(text) == original.model_dump(mode="json")
+
+
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    sigma_8=st.floats(0.002, 1.9),
+    redshifts=st.lists(st.floats(0, 5), min_size=1, max_size=3),
+    window=st.sampled_from(["ngp", "cic", "tsc", "pcs"]),
+)
+@settings(max_examples=25, deadline=None)
+def test_every_value_survives_writing(seed, sigma_8, redshifts, window):
+    original = Recipe(
+        name="a",
+        seed=seed,
+        cosmology={"sigma_8": sigma_8},
+        simulate={"redshifts": redshifts, "window": window},
+    )
+    assert Recipe.model_validate(tomllib.loads(recipe.write(original))) == original
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[simulate]\nbox_sise = 100.0", ["simulate.box_sise: unknown key", "'box_size'?"]),
+        ("sede = 1", ["sede: unknown key", "did you mean 'seed'?"]),
+        ("[simulate.boxes]\ntrian = 2", ["simulate.boxes.trian", "did you mean 'train'?"]),
+        ("[zzz]", ["zzz: unknown key", "known here: name, seed, cosmology"]),
+        ("[simulate]\ngrid = 'many'", ["simulate.grid = 'many'", "integer", "correct it"]),
+        ("[simulate]\ngrid = 64.5", ["simulate.grid = 64.5"]),
+        ("[simulate]\nbox_size = -1.0", ["simulate.box_size = -1.0", "greater than 0"]),
+        ("[simulate]\nbox_size = inf", ["simulate.box_size = inf", "finite"]),
+        ("[simulate]\nbox_size = nan", ["simulate.box_size = nan"]),
+        ("[simulate]\nwindow = 'sic'", ["simulate.window = 'sic'", "'cic'"]),
+        ("[simulate]\ngrid = 64\nthickness = 3", ["grid = 64 is not divisible by thickness = 3"]),
+        ("[simulate]\nmesh = 100", ["mesh = 100 and particles = 128", "divide"]),
+        ("[simulate]\nredshifts = []", ["redshifts must be given"]),
+        ("[simulate]\nredshifts = [20.0]", ["below start_redshift"]),
+        ("[cosmology]\nOmega_m = 2.0", ["cosmology.Omega_m = 2.0", "less than 1"]),
+        ("[cosmology]\nOmega_m = 0.06\nOmega_b = 0.1", ["Omega_b = 0.1 must be below Omega_m"]),
+        ("[cosmology]\nh = 67.74", ["cosmology.h = 67.74"]),
+        ("[simulate.boxes]\ntrain = 0", ["simulate.boxes.train = 0"]),
+        ("seed = -1", ["seed = -1"]),
+        ("seed = [", ["not TOML", "line"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_file_key_rule_and_remedy(read_text, text, parts):
+    with pytest.raises(RecipeError) as caught:
+        read_text(f"name = 'a'\n{text}")
+    message = str(caught.value)
+    assert "my.toml: " in message
+    assert "\n" not in message
+    assert [part for part in parts if part not in message] == []
+
+
+def test_a_recipe_without_a_name_or_with_a_path_for_one_is_refused(read_text):
+    with pytest.raises(RecipeError, match="name"):
+        read_text("seed = 1")
+    with pytest.raises(RecipeError, match=re.escape("name = '../up'")):
+        read_text("name = '../up'")
+
+
+def test_a_recipe_that_does_not_exist_lists_those_that_do():
+    with pytest.raises(
+        RecipeError, match=r"demo-65: no such file.*give a path or one of:.*demo-64"
+    ):
+        recipe.read("demo-65")
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Recipe(name="a").seed = 2
+
+
+def test_a_fingerprint_changes_with_every_value_and_with_nothing_else():
+    base = Recipe(name="a")
+    variants = [
+        base,
+        base.model_copy(update={"seed": 2}),
+        base.model_copy(update={"cosmology": base.cosmology.model_copy(update={"h": 0.7})}),
+        base.model_copy(update={"emulate": base.emulate.model_copy(update={"count": 7})}),
+    ]
+    assert len({recipe.fingerprint(r) for r in variants}) == len(variants)
+    assert recipe.fingerprint(base) == recipe.fingerprint(Recipe(name="a"))
+    assert recipe.fingerprint(base, 1) != recipe.fingerprint(base, 2)
+    assert recipe.fingerprint(base.train) != recipe.fingerprint(base.simulate)
+    assert re.fullmatch(r"[0-9a-f]{16}", recipe.fingerprint(base))

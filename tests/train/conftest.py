@@ -1,0 +1,135 @@
+"""A universe of 16 x 16 cells and the plan of a training that takes a second."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.fields import store
+from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, MadeBy
+from cosmogan.models.latent import Theory, gaussian_colour, lognormal_field
+from cosmogan.train import worker
+from cosmogan.train.plan import Training, theory_to_dict
+
+GRID, CELL, THICKNESS = 16, 4.0, 2
+NAMES = ("Omega_m", "redshift")
+
+
+@pytest.fixture
+def one_thread():
+    """The cores may be busy: OpenMP waits for the slowest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def power_law(parameters=((0.3, 0.0),)):
+    k = np.geomspace(1e-4, 50, 200)
+    table = np.array(parameters, dtype=np.float64)
+    shape = k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3
+    return Theory(
+        dimension=2,
+        cell_size=CELL,
+        thickness=THICKNESS,
+        window="cic",
+        names=NAMES,
+        parameters=table,
+        k=k,
+        power=2.0e4 * shape / (1 + table[:, 1:]) ** 2,
+    )
+
+
+@pytest.fixture(scope="session")
+def theory():
+    return power_law()
+
+
+@pytest.fixture(scope="session")
+def two_epochs():
+    """Spectra at two redshifts."""
+    return power_law(((0.3, 0.0), (0.3, 1.0)))
+
+
+@pytest.fixture(scope="session")
+def write_fields():
+    """Return a function that writes lognormal slices, squared to be no longer the latent's."""
+
+    def write(path, theory, *, boxes, first=0, rows=6, fixed=False):
+        layout = Layout(
+            dimension=2,
+            grid=GRID,
+            box_size=GRID * CELL,
+            thickness=THICKNESS * CELL,
+            mass_assignment="cic",
+            particles=32,
+            fixed=fixed,
+            parameter_names=NAMES,
+        )
+        store.create_folder(path, layout, MadeBy(version="1", time="now"), boxes, identity="x")
+        for shard in range(boxes):
+            which = np.arange(rows) % len(theory.parameters)
+            fields = [
+                lognormal_field(
+                    1000 * (first + shard) + i, gaussian_colour(theory, row, GRID), GRID, 2
+                )
+                for i, row in enumerate(which)
+            ]
+            squared = np.square(fields)
+            origin = np.zeros(rows, ORIGIN_DTYPE)
+            origin["simulation"] = origin["seed"] = first + shard
+            origin["slab"], origin["fixed"] = np.arange(rows), fixed
+            fields = squared / squared.mean()
+            store.write_shard(path, shard, fields, theory.parameters[which], origin)
+        return store.finish_folder(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sides(tmp_path_factory, theory, write_fields):
+    """Training and validation fields; not to be changed."""
+    folder = tmp_path_factory.mktemp("sides")
+    train = write_fields(folder / "train.fields", theory, boxes=4)
+    return train, write_fields(folder / "validation.fields", theory, boxes=3, first=10)
+
+
+@pytest.fixture
+def plan(tmp_path, sides, theory, monkeypatch, one_thread):
+    """The plan of a training of 40 steps; readings are short."""
+    monkeypatch.setattr(worker, "READING_FIELDS", 32)
+    return Training(
+        folder=str(tmp_path / "run"),
+        train=str(sides[0].path),
+        validation=str(sides[1].path),
+        images=160,
+        batch=4,
+        validate_every=40,
+        generator_widths=(4, 4),
+        discriminator_widths=(4, 6),
+        learning_rate=2e-3,
+        gamma=1.0,
+        gamma_statistics=0.5,
+        density_scale=0.5,
+        average_half_life=40.0,
+        seed=3,
+        threads=1,
+        tolerance={
+            name: 0.1 for name in ("mean_density", "power", "bispectrum", "pdf", "pdf_smoothed")
+        },
+        k_max=0.7,
+        theory=theory_to_dict(theory),
+        identity="forty",
+        made_by={"recipe": ""},
+    )
+
+
+@pytest.fixture
+def elsewhere(plan, tmp_path):
+    """Return a function that gives the same plan another folder, and other changes."""
+
+    def move(name, **changes):
+        return replace(plan, folder=str(tmp_path / name), **changes)
+
+    return move

@@ -1,0 +1,107 @@
+"""The stream of training fields: each once an epoch, turned at random, the same after a restart."""
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.errors import RecipeError, SplitError
+from cosmogan.fields.scaling import Scaling
+from cosmogan.train import data
+from cosmogan.train.data import TrainingFields, check_training, spread_rows, to_tensor
+
+
+@pytest.fixture(scope="module")
+def scaling(sides):
+    return Scaling.fit(sides[0][:], 0.5)
+
+
+@pytest.fixture
+def stream(sides, scaling, theory):
+    return TrainingFields(sides[0], scaling, theory, seed=5)
+
+
+def fingerprints(fields):
+    """What no turn, mirror or shift changes: the sorted cells."""
+    return [tuple(row.tolist()) for row in fields.flatten(1).sort(1).values]
+
+
+def test_every_field_is_shown_once_an_epoch_in_another_order(stream, sides, scaling):
+    size = len(sides[0])
+    known = sorted(fingerprints(to_tensor(sides[0][:], scaling)))
+    orders = []
+    for epoch in range(2):
+        shown = fingerprints(stream.at(range(epoch * size, (epoch + 1) * size))[0])
+        assert sorted(shown) == known
+        orders.append(shown)
+    assert orders[0] != orders[1]
+
+
+def test_the_field_at_a_cursor_never_changes(stream, sides, scaling, theory):
+    cursors = [3, 4, 5, 22, 23, 24, 25, 70]  # over the end of an epoch, and beyond
+    together, _ = stream.at(cursors)
+    again = TrainingFields(sides[0], scaling, theory, seed=5)
+    for place in reversed(range(len(cursors))):
+        assert torch.equal(again.at(cursors[place : place + 1])[0][0], together[place])
+    other, _ = TrainingFields(sides[0], scaling, theory, seed=6).at(cursors)
+    assert not torch.equal(other, together)
+
+
+def test_a_field_comes_back_in_another_orientation(stream, sides):
+    size = len(sides[0])
+    first, second = stream.at(range(size))[0], stream.at(range(size, 2 * size))[0]
+    later = dict(zip(fingerprints(second), second, strict=True))
+    same = [torch.equal(f, later[p]) for p, f in zip(fingerprints(first), first, strict=True)]
+    assert sum(same) <= 1, "of 8 * 16^2 orientations"
+
+
+def test_fields_come_as_float32_with_the_row_of_their_parameters(
+    tmp_path, write_fields, two_epochs, scaling
+):
+    fields = write_fields(tmp_path / "x.fields", two_epochs, boxes=2)
+    stream = TrainingFields(fields, scaling, two_epochs, seed=1)
+    y, rows = stream.at(range(12))
+    assert y.shape == (12, 1, 16, 16)
+    assert y.dtype == torch.float32
+    assert sorted(rows.tolist()) == [0] * 6 + [1] * 6
+    contrast = [y[torch.from_numpy(rows == row)].var().item() for row in (0, 1)]
+    assert contrast[0] > contrast[1], "redshift 0 has more structure than redshift 1"
+    np.testing.assert_array_equal(two_epochs.parameters[stream.rows], fields.parameters)
+
+
+def test_parameters_without_a_spectrum_are_refused(
+    tmp_path, write_fields, two_epochs, theory, scaling
+):
+    fields = write_fields(tmp_path / "x.fields", two_epochs, boxes=1)
+    with pytest.raises(RecipeError, match="redshift = 1"):
+        TrainingFields(fields, scaling, theory, seed=1)
+
+
+def test_scales_are_fixed_from_fields_of_every_part_of_the_set(sides, monkeypatch):
+    np.testing.assert_array_equal(spread_rows(sides[0]), sides[0][:])
+    monkeypatch.setattr(data, "SAMPLE", 5)
+    some = spread_rows(sides[0])
+    assert len(some) == 5
+    np.testing.assert_array_equal(some[[0, -1]], sides[0][[0, -1]])
+
+
+def test_training_space_is_standard(sides, scaling):
+    y = to_tensor(sides[0][:], scaling)
+    assert y.mean().item() == pytest.approx(0, abs=1e-5)
+    assert y.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_both_sides_of_the_split_must_be_different_simulations(
+    tmp_path, sides, write_fields, theory
+):
+    check_training(*sides)
+    shared = write_fields(tmp_path / "shared.fields", theory, boxes=3, first=3)
+    with pytest.raises(SplitError, match="simulation 3"):
+        check_training(sides[0], shared)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_fixed_amplitudes_are_refused_on_either_side(tmp_path, sides, write_fields, theory, side):
+    pair = list(sides)
+    pair[side] = write_fields(tmp_path / "f.fields", theory, boxes=1, first=50, fixed=True)
+    with pytest.raises(SplitError, match="fixed"):
+        check_training(*pair)

@@ -1,0 +1,152 @@
+"""Training through Ray Train, on a universe of 16 x 16 cells."""
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from cosmogan.errors import RecipeError, ResourceError, SplitError, Stopped, TrainingError
+from cosmogan.fields import store
+from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
+from cosmogan.models import checkpoint
+from cosmogan.recipe import Recipe
+from cosmogan.train.run import gather, identity, theory_of, train
+
+pytestmark = pytest.mark.cluster
+
+NAMES = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "redshift")
+PLANCK = (0.31, 0.049, 0.68, 0.965, 0.81, 0.0)
+
+
+def recipe(**changes):
+    table = {
+        "images": 32,
+        "batch": 4,
+        "validate_every": 16,
+        "generator_widths": (4, 4),
+        "discriminator_widths": (4, 4),
+        "threads": 1,
+    }
+    return Recipe(name="tiny", train=table | changes)
+
+
+def write_side(path, *, first, boxes=3, rows=6, fixed=False):
+    layout = Layout(
+        dimension=2,
+        grid=16,
+        box_size=64.0,
+        thickness=4.0,
+        mass_assignment="cic",
+        particles=16**3,
+        parameter_names=NAMES,
+        fixed=fixed,
+    )
+    store.create_folder(path, layout, provenance("test"), boxes, identity="test")
+    for shard in range(boxes):
+        random = np.random.default_rng([first, shard])
+        fields = np.exp(0.8 * random.standard_normal((rows, 16, 16)) - 0.32)
+        origin = np.zeros(rows, ORIGIN_DTYPE)
+        origin["simulation"] = origin["seed"] = first + shard
+        origin["fixed"] = fixed
+        store.write_shard(path, shard, fields, np.tile(PLANCK, (rows, 1)), origin)
+    return store.finish_folder(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_side(tmp_path / "train.fields", first=0)
+    write_side(tmp_path / "validation.fields", first=100)
+    return tmp_path
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
+
+
+def test_a_training_leaves_weights_a_log_pictures_and_events(folder, ray_session):
+    seen = []
+    weights = train(recipe(), folder, progress=lambda done, total: seen.append((done, total)))
+    assert weights.is_file()
+    events = [line["event"] for line in lines(folder)]
+    assert events.count("reading") == 2
+    assert len(list((folder / "run/pictures").glob("*.png"))) == 2
+    assert list((folder / "run/tensorboard").iterdir())
+    assert seen[-1] == (32, 32)
+    before = weights.stat().st_mtime_ns
+    assert train(recipe(), folder) == weights
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_two_workers_and_one_come_to_the_same_network(folder, ray_session):
+    train(recipe(), folder)
+    alone, _ = checkpoint.load(folder / "run/checkpoints/checkpoint-000000000032.safetensors")
+    (folder / "run").rename(folder / "alone")
+    train(recipe(workers=2), folder)
+    together, _ = checkpoint.load(folder / "run/checkpoints/checkpoint-000000000032.safetensors")
+    for name, tensor in checkpoint.under("average", alone).items():
+        np.testing.assert_allclose(together[f"average.{name}"], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_a_signal_leads_to_a_checkpoint_and_the_same_command_continues(folder, ray_session):
+    long = recipe(images=800, validate_every=800)
+
+    def interrupt(done, _total):
+        if done >= 40 and not sent:
+            sent.append(done)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sent: list[int] = []
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(Stopped, match="same command continues"):
+        train(long, folder, progress=interrupt)
+    newest = checkpoint.newest(folder / "run/checkpoints")
+    assert newest is not None
+    stopped = checkpoint.load(newest)[1]["shown"]
+    assert 40 <= stopped < 800
+    resumed = [line["images"] for line in lines(folder)]
+    train(recipe(images=800, validate_every=800), folder)
+    later = [line["images"] for line in lines(folder)][len(resumed) :]
+    assert min(later) > stopped - 4
+    assert max(later) == 800
+
+
+def test_a_diverging_training_names_the_remedy(folder, ray_session):
+    with pytest.raises(TrainingError, match="lower learning_rate"):
+        train(recipe(learning_rate=1e30, images=400), folder)
+
+
+def test_a_split_that_shares_a_simulation_is_refused(folder):
+    write_side(folder / "other.fields", first=2)
+    (folder / "validation.fields").rename(folder / "old")
+    (folder / "other.fields").rename(folder / "validation.fields")
+    with pytest.raises(SplitError, match="share simulation"):
+        gather(recipe(), folder)
+
+
+def test_fixed_amplitudes_are_refused(folder):
+    (folder / "train.fields").rename(folder / "old")
+    write_side(folder / "train.fields", first=0, fixed=True)
+    with pytest.raises(RecipeError, match="fixed-amplitude"):
+        gather(recipe(), folder)
+
+
+def test_a_gpu_that_is_not_there_is_refused(folder, ray_session):
+    with pytest.raises(ResourceError, match="no GPU"):
+        train(recipe(device="cuda"), folder)
+
+
+def test_the_identity_follows_the_result_and_not_the_place(folder):
+    sets = [store.open_fields(folder / f"{n}.fields") for n in ("train", "validation")]
+    here = identity(recipe(), *sets)
+    assert identity(recipe(workers=2, threads=2), *sets) == here
+    assert identity(recipe(gamma=3.0), *sets) != here
+
+
+def test_the_theory_has_a_spectrum_for_each_redshift(folder):
+    theory = theory_of(store.open_fields(folder / "train.fields"))
+    assert theory.power.shape == (1, len(theory.k))
+    assert theory.thickness == 1
+    assert theory.num_conditions == 0
