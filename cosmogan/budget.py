@@ -2,7 +2,7 @@
 
 Sizes of fields are exact, the rest is a few per cent of the disk. Times are those of `demo-64` on a
 two-core x86 machine without GPU (2026), scaled with cells, particles, steps and channels to the cores
-of this one: right within a factor of two there, a guess elsewhere, and too long with a GPU.
+of this one: meant to be right within a factor of two there, a guess elsewhere, too long with a GPU.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ EMULATED = ("emulated", "untrained", "lognormal")
 # Core seconds, measured on demo-64.
 _PARTICLE_STEP = 9.0e-8  # per particle and step
 _BOX = 1.0  # per box, initial conditions and painting
-_CHANNEL_CELL = 5.0e-9  # per field shown, cell and pair of channels
+_CHANNEL_CELL = 2.4e-9  # per field shown, cell and pair of channels
 _GENERATED_CELL = 1.2e-6  # per cell emulated
 _MEASURED_CELL = 1.0e-6  # per cell measured
-_COMPARE = 40.0
+_COMPARE = 20.0
 # Wall seconds.
-_START_UP = 8.0  # of Ray and its workers
+_START_UP = 5.0  # of Ray and its workers
 
 _STATISTICS_BYTES = 1_500  # per field
 _TRAINING_BYTES = 60e6  # checkpoints, weights, pictures

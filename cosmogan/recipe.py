@@ -107,13 +107,13 @@ class TrainTable(Table):
 
     latent: Literal["gaussian"] = "gaussian"
     """The field the generator starts from: `gaussian`, coloured by theory."""
-    images: Count = 24_000
+    images: Count = 18_000
     """Length of the training [real fields shown]."""
     batch: Annotated[int, Field(ge=2)] = 16
     """Fields in a step, over all workers."""
-    workers: Count = 1
-    """Processes of the data-parallel training."""
-    threads: Count = 2
+    workers: Count = 2
+    """Processes of the data-parallel training, if there are as many CPUs or GPUs."""
+    threads: Count = 1
     """CPU threads of each worker."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live; `auto` takes a GPU if there is one."""
@@ -194,7 +194,9 @@ class Recipe(Table):
 def shipped() -> list[str]:
     """Return the names of the recipes that come with the package."""
     folder = resources.files("cosmogan") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def read(source: str | Path) -> Recipe:

@@ -11,8 +11,9 @@ def changed(base, **tables):
 DEMO = recipe.read("demo-64")
 
 
-def test_the_demo_makes_the_fields_its_card_names():
-    assert budget.simulated_fields(DEMO) == {"train": 1536, "validation": 384, "test": 768}
+def test_a_box_gives_its_slabs_along_three_axes():
+    slices = changed(DEMO, simulate={"grid": 64, "thickness": 4, "redshifts": [0.0, 1.0]})
+    assert budget.simulated_fields(slices) == {"train": 1536, "validation": 384, "test": 768}
 
 
 def test_a_cube_is_one_field_a_box_and_redshift():

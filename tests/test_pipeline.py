@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cosmogan
-from cosmogan import cli, pipeline
+from cosmogan import budget, cli, pipeline
 from cosmogan.errors import RecipeError, ResourceError, Stopped
 from cosmogan.recipe import Recipe, read
 
@@ -119,7 +119,7 @@ def test_signals_are_left_to_the_main_thread():
 
 
 @pytest.fixture(scope="module")
-def finished(ray_session, tmp_path_factory):  # noqa: ARG001  (the cluster of all tests)
+def finished(ray_session, tmp_path_factory):
     """Return a very small recipe and the folder of its run."""
     small = TINY.model_dump()
     small["simulate"] |= {"particles": 16, "mesh": 16, "grid": 16, "steps": 3, "box_size": 50.0}
@@ -140,6 +140,20 @@ def test_from_nothing_to_a_verdict(finished):
     assert np.array_equal(again.fields, made[:2])
     assert "<html" in (folder / "report.html").read_text()[:500]
     assert str(folder / "report.html") in pipeline.closing(folder)
+
+
+@pytest.mark.cluster
+def test_a_run_makes_what_its_plan_said(finished):
+    recipe, folder = finished
+    planned = budget.simulated_fields(recipe)
+    assert {name: len(cosmogan.open(folder / f"{name}.fields")) for name in planned} == planned
+    costs = budget.estimate(recipe)
+    for name, paths in {
+        "measure": folder.glob("statistics/*"),
+        "compare": folder.glob("*.*"),
+    }.items():
+        size = sum(path.stat().st_size for path in paths if path.is_file())
+        assert size < 2 * costs[name].bytes + 3e5, "small files are mostly heads"
 
 
 @pytest.mark.cluster

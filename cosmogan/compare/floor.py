@@ -152,7 +152,9 @@ def null_deviations(contrast: Contrast, rng: Generator, resamples: int = RESAMPL
             counts = draw_with_replacement(rng, size, len(source), len(side))
             off, spread = _off_centre(contrast, source, counts)
             error, variance = error + sign * off, variance + spread
-        blocks.append(error / np.sqrt(variance))
+        # A resample in which every side drew one simulation alone has no scatter: it accuses nobody.
+        scale = np.sqrt(np.broadcast_to(variance, error.shape))
+        blocks.append(np.divide(error, scale, out=np.full(error.shape, np.inf), where=scale > 0))
     return np.concatenate(blocks)
 
 

@@ -18,7 +18,7 @@ from cosmogan.errors import LayoutError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SOFT, CEILING = 0.3, 1.1
+SOFT, CEILING = 0.2, 1.05
 """Of the largest training density. The tail of the simulations falls faster than an exponential of
 what a network gives: with the soft part beginning at 0.8, cells above 60 % of the largest density
 were three times too many, and they alone raised the bispectrum by a quarter."""

@@ -14,7 +14,7 @@ window and the gradient is odd, so momentum is conserved. Chosen by measurement:
 
 from concurrent.futures import Executor
 from itertools import pairwise
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import scipy.fft
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from cosmogan.mesh import compiled, wavenumbers, window_transform
 
 Float32 = NDArray[np.float32]
+_Value = TypeVar("_Value")
 
 
 class Gravity:
@@ -82,10 +83,10 @@ class Mover:
 
     def __call__(self, force: Float32, keep: float, push: float, drift: float) -> None:
         """Set ``v = keep v + push force(x)``, then ``x += drift v``."""
-        factors = [np.float32(value) for value in (keep, push, drift)]
+        k, p, d = np.float32(keep), np.float32(push), np.float32(drift)
         moves = [
-            self._pool.submit(kick_and_drift, *piece, force, *factors, self._order)
-            for piece in self._pieces
+            self._pool.submit(kick_and_drift, x, v, force, k, p, d, self._order)
+            for x, v in self._pieces
         ]
         for move in moves:
             move.result()
@@ -141,7 +142,9 @@ def wrap(positions: Float32, side: float) -> None:
 
 
 @compiled
-def _reach(x: np.float32, n: int, order: int) -> tuple[int, int, int, float, float, float]:
+def _reach(
+    x: np.float32, n: int, order: int
+) -> tuple[int, int, int, np.float32, np.float32, np.float32]:
     """Return three grid points and their weights; for CIC the third has none."""
     half = np.float32(0.5)
     if order == 3:
@@ -160,7 +163,7 @@ def _reach(x: np.float32, n: int, order: int) -> tuple[int, int, int, float, flo
 
 
 @compiled
-def _pick(which: int, first: float, second: float, third: float) -> Any:  # noqa: ANN401  (of any type)
+def _pick(which: int, first: _Value, second: _Value, third: _Value) -> _Value:
     return first if which == 0 else (second if which == 1 else third)
 
 

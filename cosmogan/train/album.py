@@ -59,7 +59,8 @@ class Board:
         """Write every number of a line against the fields shown."""
         for name, value in _numbers(line).items():
             self.writer.add_scalar(name, value, line["images"])
-        self.writer.flush()
+        if line["event"] == "reading":
+            self.writer.flush()
 
     def reading(self, reading: Reading, fields: NDArray[np.float32], referee: Referee) -> None:
         """Do nothing: the numbers also come as a line."""
@@ -88,7 +89,7 @@ def draw(reading: Reading, fields: NDArray[np.float32], referee: Referee) -> "Fi
         xscale="log",
         ylim=(0.4, 1.6),
         xlabel="k [h/Mpc]",
-        ylabel="P(k), generated / validation",
+        ylabel="P(k), generated / simulated",
         title=f"{reading.images} fields shown, score {reading.score:.2f}; band: scatter of a field",
     )
     return figure

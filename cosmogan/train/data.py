@@ -84,7 +84,9 @@ def check_training(train: FieldSet, validation: FieldSet) -> None:
     Raises
     ------
     SplitError
-        If a simulation stands on both sides, or amplitudes were fixed.
+        If a simulation stands on both sides.
+    RecipeError
+        If the amplitudes of either were fixed.
     """
     check_split(train=train, validation=validation)
     refuse_fixed(train)

@@ -98,7 +98,7 @@ class Training:
 
 def theory_to_dict(theory: Theory) -> dict[str, Any]:
     """Return a theory as plain values."""
-    content = asdict(theory)
+    content = asdict(theory) | {"names": list(theory.names)}
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in content.items()}
 
 

@@ -26,7 +26,7 @@ from cosmogan.fields.layout import provenance
 from cosmogan.fields.store import open_fields
 from cosmogan.models.latent import Theory
 from cosmogan.models.weights import load_weights
-from cosmogan.recipe import Recipe, fingerprint, write
+from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
 from cosmogan.session import ray_cluster
 from cosmogan.train.data import check_training
 from cosmogan.train.place import LogFile, Place, device_of
@@ -160,15 +160,19 @@ def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    gpu = _uses_gpu(recipe.train.device, ray.cluster_resources().get("GPU", 0))
+    found = ray.cluster_resources()
+    gpu = _uses_gpu(recipe.train.device, found.get("GPU", 0))
+    workers, threads = crew(
+        recipe.train, int(found["CPU"]), int(found.get("GPU", 0)) if gpu else None
+    )
     trainer = TorchTrainer(
         _loop,
         train_loop_config={"plan": str(plan), "flag": str(flag), "gpu": gpu},
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=recipe.train.workers,
+            num_workers=workers,
             use_gpu=gpu,
-            resources_per_worker={"CPU": recipe.train.threads} | ({"GPU": 1} if gpu else {}),
+            resources_per_worker={"CPU": threads} | ({"GPU": 1} if gpu else {}),
         ),
         run_config=RunConfig(
             name="ray",
@@ -185,6 +189,27 @@ def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:
             "look for too little memory, then give the same command again"
         ) from error
     return read_json(plan.parent / OUTCOME)
+
+
+def crew(table: TrainTable, cpus: int, gpus: int | None) -> tuple[int, int]:
+    """Return how many workers of how many threads there are, at most those of the recipe.
+
+    The result of a training does not depend on them, so a smaller machine trains with fewer, where
+    Ray would wait for CPUs that never come.
+
+    Parameters
+    ----------
+    table : TrainTable
+        What the recipe asks for.
+    cpus : int
+        CPUs of the cluster.
+    gpus : int or None
+        GPUs of the cluster, if each worker is to have one.
+    """
+    threads = min(table.threads, cpus)
+    room = min(cpus // threads, cpus if gpus is None else gpus)
+    fitting = [n for n in range(1, min(table.workers, room) + 1) if table.batch % n == 0]
+    return max(fitting), threads
 
 
 def _uses_gpu(wish: str, found: float) -> bool:

@@ -1,11 +1,15 @@
 """A universe of 16 x 16 cells and the plan of a training that takes a second."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from cosmogan.errors import CosmoganError
 from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, MadeBy
 from cosmogan.models.latent import Theory, gaussian_colour, lognormal_field
@@ -13,7 +17,9 @@ from cosmogan.train import worker
 from cosmogan.train.plan import Training, theory_to_dict
 
 GRID, CELL, THICKNESS = 16, 4.0, 2
+SHORT = 32  # fields of a reading
 NAMES = ("Omega_m", "redshift")
+STATISTICS = ("mean_density", "power", "bispectrum", "pdf", "pdf_smoothed")
 
 
 @pytest.fixture
@@ -56,11 +62,11 @@ def two_epochs():
 def write_fields():
     """Return a function that writes lognormal slices, squared to be no longer the latent's."""
 
-    def write(path, theory, *, boxes, first=0, rows=6, fixed=False):
+    def write(path, theory, *, boxes, first=0, rows=6, fixed=False, grid=GRID):
         layout = Layout(
             dimension=2,
-            grid=GRID,
-            box_size=GRID * CELL,
+            grid=grid,
+            box_size=grid * CELL,
             thickness=THICKNESS * CELL,
             mass_assignment="cic",
             particles=32,
@@ -68,13 +74,13 @@ def write_fields():
             parameter_names=NAMES,
         )
         store.create_folder(path, layout, MadeBy(version="1", time="now"), boxes, identity="x")
+        colours = [gaussian_colour(theory, row, grid) for row in range(len(theory.parameters))]
+        which = np.arange(rows) % len(colours)
         for shard in range(boxes):
-            which = np.arange(rows) % len(theory.parameters)
+            seeds = range(1000 * (first + shard), 1000 * (first + shard) + rows)
             fields = [
-                lognormal_field(
-                    1000 * (first + shard) + i, gaussian_colour(theory, row, GRID), GRID, 2
-                )
-                for i, row in enumerate(which)
+                lognormal_field(seed, colours[row], grid, 2)
+                for seed, row in zip(seeds, which, strict=True)
             ]
             squared = np.square(fields)
             origin = np.zeros(rows, ORIGIN_DTYPE)
@@ -95,12 +101,11 @@ def sides(tmp_path_factory, theory, write_fields):
     return train, write_fields(folder / "validation.fields", theory, boxes=3, first=10)
 
 
-@pytest.fixture
-def plan(tmp_path, sides, theory, monkeypatch, one_thread):
-    """The plan of a training of 40 steps; readings are short."""
-    monkeypatch.setattr(worker, "READING_FIELDS", 32)
+@pytest.fixture(scope="session")
+def base_plan(sides, theory):
+    """The plan of a training of 40 steps, in no folder yet."""
     return Training(
-        folder=str(tmp_path / "run"),
+        folder="",
         train=str(sides[0].path),
         validation=str(sides[1].path),
         images=160,
@@ -115,9 +120,7 @@ def plan(tmp_path, sides, theory, monkeypatch, one_thread):
         average_half_life=40.0,
         seed=3,
         threads=1,
-        tolerance={
-            name: 0.1 for name in ("mean_density", "power", "bispectrum", "pdf", "pdf_smoothed")
-        },
+        tolerance=dict.fromkeys(STATISTICS, 0.1),
         k_max=0.7,
         theory=theory_to_dict(theory),
         identity="forty",
@@ -126,10 +129,41 @@ def plan(tmp_path, sides, theory, monkeypatch, one_thread):
 
 
 @pytest.fixture
-def elsewhere(plan, tmp_path):
-    """Return a function that gives the same plan another folder, and other changes."""
+def plan(base_plan, tmp_path, monkeypatch, one_thread):
+    """The same in a folder of its own; readings are short."""
+    monkeypatch.setattr(worker, "READING_FIELDS", SHORT)
+    return replace(base_plan, folder=str(tmp_path / "run"))
 
-    def move(name, **changes):
-        return replace(plan, folder=str(tmp_path / name), **changes)
 
-    return move
+class Team:
+    """Workers in threads, whose vectors are averaged as those of processes would be."""
+
+    def __init__(self, world):
+        self.vectors = [None] * world
+        self.barrier = threading.Barrier(world, timeout=60)
+
+    def reduce(self, rank, vector):
+        self.vectors[rank] = vector.clone()
+        self.barrier.wait()
+        vector.copy_(torch.stack(self.vectors).mean(0))
+        self.barrier.wait()
+        return vector
+
+    def run(self, act):
+        """Return what `act(rank, reduce)` gives for each rank, or the exception it raised."""
+
+        def guarded(rank):
+            try:
+                return act(rank, partial(self.reduce, rank))
+            except Exception as error:  # noqa: BLE001  the test looks at it
+                self.barrier.abort() if not isinstance(error, CosmoganError) else None
+                return error
+
+        ranks = range(len(self.vectors))
+        with ThreadPoolExecutor(len(ranks)) as pool:
+            return list(pool.map(guarded, ranks))
+
+
+@pytest.fixture(scope="session")
+def team():
+    return Team

@@ -103,5 +103,5 @@ def test_both_sides_of_the_split_must_be_different_simulations(
 def test_fixed_amplitudes_are_refused_on_either_side(tmp_path, sides, write_fields, theory, side):
     pair = list(sides)
     pair[side] = write_fields(tmp_path / "f.fields", theory, boxes=1, first=50, fixed=True)
-    with pytest.raises(SplitError, match="fixed"):
+    with pytest.raises(RecipeError, match="fixed-amplitude"):
         check_training(*pair)

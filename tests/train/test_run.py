@@ -13,7 +13,7 @@ from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.models import checkpoint
 from cosmogan.recipe import Recipe
-from cosmogan.train.run import gather, identity, theory_of, train
+from cosmogan.train.run import crew, gather, identity, theory_of, train
 
 pytestmark = pytest.mark.cluster
 
@@ -28,7 +28,7 @@ def recipe(**changes):
         "validate_every": 16,
         "generator_widths": (4, 4),
         "discriminator_widths": (4, 4),
-        "threads": 1,
+        "workers": 1,
     }
     return Recipe(name="tiny", train=table | changes)
 
@@ -150,3 +150,20 @@ def test_the_theory_has_a_spectrum_for_each_redshift(folder):
     assert theory.power.shape == (1, len(theory.k))
     assert theory.thickness == 1
     assert theory.num_conditions == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "given"),
+    [
+        ((2, 1), (2, None), (2, 1)),
+        ((2, 1), (1, None), (1, 1)),
+        ((1, 2), (1, None), (1, 1)),
+        ((4, 2), (4, None), (2, 2)),
+        ((3, 1), (8, None), (2, 1)),
+        ((4, 1), (8, 1), (1, 1)),
+    ],
+)
+def test_a_smaller_machine_trains_with_fewer(asked, there, given):
+    """A batch of 4 cannot be shared by 3."""
+    table = recipe(workers=asked[0], threads=asked[1]).train
+    assert crew(table, *there) == given

@@ -1,0 +1,223 @@
+"""Field k of a seed is the same whoever asks for it, and has its units to hand."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosmogan.emulate.sample import Emulator, find_weights, load
+from cosmogan.errors import CheckpointError, RecipeError
+from cosmogan.fields.layout import Layout
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import Theory
+from cosmogan.models.weights import MICRO_BATCH, save_weights
+
+GRID, CELL = 16, 4.0
+SEED = 7
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_run(folder, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
+    """A run whose trained network is random, so that its fields are not its latents."""
+    folder.mkdir(parents=True)
+    k = np.geomspace(1e-4, 50, 200)
+    table = np.array(parameters)
+    theory = Theory(
+        dimension=dimension,
+        cell_size=CELL,
+        thickness=2,
+        window="cic",
+        names=("Omega_m", "redshift"),
+        parameters=table,
+        k=k,
+        power=1e4 * k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3 / (1 + table[:, 1:]) ** 2,
+    )
+    box = GRID * CELL
+    layout = Layout(
+        dimension=dimension,
+        grid=GRID,
+        box_size=box,
+        thickness=2 * CELL if dimension == 2 else box,
+        mass_assignment="cic",
+        particles=32,
+        parameter_names=theory.names,
+    )
+    torch.manual_seed(1)
+    scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=50.0)
+    shape = GeneratorShape(dimension=dimension, widths=(4, 4), conditions=theory.num_conditions)
+    generator = Generator(shape, scaling)
+    for name, shown in (("untrained", 0), ("weights", 640)):
+        save_weights(
+            folder / f"{name}.safetensors",
+            generator,
+            theory,
+            layout=layout,
+            made_by={"recipe": ""},
+            training={"shown": shown, "identity": "x"},
+        )
+        torch.nn.init.normal_(generator.head.weight, std=0.2)
+        torch.nn.init.normal_(generator.down[1].gather.weight, std=0.2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("emulate") / "run")
+
+
+@pytest.fixture(scope="module")
+def emulator(run):
+    return load(run)
+
+
+@pytest.fixture(scope="module")
+def whole(emulator):
+    """The first fields of a seed."""
+    return emulator.sample(3 * MICRO_BATCH, SEED).fields
+
+
+@settings(max_examples=12, deadline=None)
+@given(start=st.integers(0, 3 * MICRO_BATCH - 1), count=st.integers(1, 3 * MICRO_BATCH))
+def test_any_block_is_that_of_the_whole_byte_for_byte(emulator, whole, start, count):
+    count = min(count, len(whole) - start)
+    block = emulator.sample(count, SEED, start=start).fields
+    assert block.shape == (count, GRID, GRID)
+    assert block.tobytes() == whole[start : start + count].tobytes()
+
+
+def test_another_process_and_more_threads_change_no_bit(run, whole):
+    """Loaded anew, with the thread count of the caller, which is given back."""
+    torch.set_num_threads(2)
+    try:
+        again = load(run).sample(20, SEED).fields
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert again.tobytes() == whole[:20].tobytes()
+
+
+def test_no_two_fields_and_no_two_seeds_are_alike(emulator, whole):
+    other = emulator.sample(10, SEED + 1).fields
+    table = np.corrcoef([f.ravel() for f in (*whole[:20], *other)])
+    assert np.abs(table[~np.eye(30, dtype=bool)]).max() < 0.8
+
+
+def test_the_random_states_of_the_caller_are_left_alone(emulator):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    emulator.sample(2, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fields_are_densities(emulator, whole):
+    assert whole.dtype == np.float32
+    assert np.isfinite(whole).all()
+    assert whole.min() >= 0
+    assert whole.max() <= 1.25 * 50 * (1 + 1e-5), "the soft ceiling"
+    assert 0.2 < whole.mean() < 5
+    assert whole.std() > 0.1
+
+
+def test_the_lognormal_kind_is_one_on_average_and_needs_no_network(run):
+    emulator = load(run, "lognormal")
+    fields = emulator.sample(64, SEED).fields
+    means = fields.mean(axis=(1, 2), dtype=np.float64)
+    assert means.mean() == pytest.approx(1, abs=4 * means.std() / 8 + 1e-6)
+    np.testing.assert_array_equal(
+        fields[5], emulator.source.lognormal(int(emulator.sample(1, SEED, start=5).seeds[0]))
+    )
+
+
+def test_the_three_kinds_share_their_phases_and_differ(run, whole):
+    """The untrained network returns the lognormal field, but for the ceiling; the trained does not."""
+    lognormal, untrained = (
+        load(run, kind).sample(16, SEED).fields for kind in ("lognormal", "untrained")
+    )
+    low = lognormal < 0.8 * 50
+    np.testing.assert_allclose(untrained[low], lognormal[low], rtol=2e-5)
+    assert not np.allclose(whole[:16], untrained, rtol=0.05)
+
+
+def test_coordinates_and_units_come_along(emulator):
+    sample = emulator.sample(3, SEED, start=2)
+    assert len(sample) == 3
+    np.testing.assert_array_equal(np.asarray(sample), sample.fields)
+    assert np.asarray(sample, dtype=np.float64).dtype == np.float64
+    np.testing.assert_allclose(sample.x, CELL * (np.arange(GRID) + 0.5))
+    assert (sample.box_size, sample.thickness) == (64.0, 8.0)
+    assert sample.parameters == {"Omega_m": 0.3, "redshift": 0.0}
+    assert sample.seeds.dtype == np.int64
+    np.testing.assert_array_equal(sample.seeds, emulator.sample(5, SEED).seeds[2:])
+    assert len(set(emulator.sample(100, SEED).seeds.tolist())) == 100
+
+
+def test_parameters_choose_the_spectrum(emulator, whole):
+    late = emulator.sample(4, SEED, redshift=0.0)
+    early = emulator.sample(4, SEED, redshift=1.0)
+    assert late.fields.tobytes() == whole[:4].tobytes(), "the first are meant if none is named"
+    assert early.parameters == {"Omega_m": 0.3, "redshift": 1.0}
+    assert early.fields.std() < late.fields.std()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma_9": 0.8}, r"\['sigma_9'\]: no parameter of this network"),
+        ({"redshift": 0.5}, "redshift = 0.5: the network was not trained there"),
+        ({"count": 0}, "give count >= 1"),
+        ({"seed": -1}, "seed = -1"),
+        ({"start": -3}, "start = -3"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(emulator, options, message):
+    with pytest.raises(RecipeError, match=message) as error:
+        emulator.sample(**({"count": 1, "seed": 1} | options))
+    assert "\n" not in str(error.value)
+
+
+def test_cubes_are_made_by_the_same_code(tmp_path):
+    emulator = load(write_run(tmp_path / "run", dimension=3, parameters=((0.3, 0.0),)))
+    sample = emulator.sample(2, SEED, start=1)
+    assert sample.fields.shape == (2, GRID, GRID, GRID)
+    assert sample.thickness == sample.box_size == 64.0
+    assert sample.fields.min() >= 0
+
+
+def test_a_run_is_found_by_its_folder_its_parent_or_a_file(run):
+    weights = run / "weights.safetensors"
+    for path in (run, run.parent, weights):
+        assert find_weights(path) == weights
+    assert find_weights(run.parent, "untrained") == run / "untrained.safetensors"
+    assert find_weights(run, "lognormal") == run / "untrained.safetensors"
+
+
+def test_weights_that_are_not_there_are_missed_in_one_line(tmp_path, run):
+    with pytest.raises(CheckpointError, match=r"no weights.safetensors there or in run/"):
+        load(tmp_path)
+    shutil.copy(run / "untrained.safetensors", tmp_path)
+    with pytest.raises(CheckpointError, match="train to the end"):
+        load(tmp_path)
+
+
+def test_trained_weights_do_not_pass_for_untrained(run):
+    with pytest.raises(CheckpointError, match=r"these weights are trained; give the folder"):
+        load(run / "weights.safetensors", "untrained")
+    load(run / "untrained.safetensors", "untrained")
+    with pytest.raises(RecipeError, match="kind = 'best': give one of trained, untrained"):
+        load(run, "best")
+
+
+def test_an_emulator_knows_what_it_was_trained_on(emulator):
+    assert isinstance(emulator, Emulator)
+    np.testing.assert_array_equal(emulator.theory.parameters, [[0.3, 0.0], [0.3, 1.0]])

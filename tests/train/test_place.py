@@ -1,0 +1,112 @@
+"""Workers decide, fail and stop together; the log tells what happened once."""
+
+import json
+
+import pytest
+import torch
+
+from cosmogan.errors import ResourceError, TrainingError
+from cosmogan.train.place import LogFile, Place, device_of, keep_memory
+
+
+class Seat(Place):
+    """A place whose vectors are averaged by a team of threads."""
+
+    def __init__(self, rank, world, reduce, **others):
+        super().__init__(rank, world, **others)
+        self.by_team = reduce
+
+    def reduce(self, vector):
+        return self.by_team(vector)
+
+
+def test_alone_nothing_is_reduced_and_one_decides():
+    vector = torch.ones(3)
+    place = Place(stopped=lambda: True)
+    assert place.reduce(vector) is vector
+    assert place.should_stop()
+    assert place.first
+    assert not Place().should_stop()
+
+
+@pytest.mark.parametrize("who", [0, 1, 2])
+def test_what_is_so_on_one_worker_is_known_to_all(team, who):
+    found = team(3).run(lambda rank, reduce: Seat(rank, 3, reduce).anywhere(rank == who))
+    assert found == [True] * 3
+    assert team(3).run(lambda rank, reduce: Seat(rank, 3, reduce).anywhere(False)) == [False] * 3
+
+
+def test_only_the_first_worker_is_asked_whether_to_stop(team):
+    def ask(who):
+        return team(2).run(
+            lambda rank, reduce: Seat(rank, 2, reduce, stopped=lambda: rank == who).should_stop()
+        )
+
+    assert ask(0) == [True, True]
+    assert ask(1) == [False, False]
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_if_one_worker_fails_none_goes_on(team, who):
+    def act(rank, reduce):
+        def fail():
+            if rank == who:
+                raise ResourceError("the disk of this one is full")
+            return "done"
+
+        return Seat(rank, 2, reduce).together(fail)
+
+    results = team(2).run(act)
+    assert str(results[who]) == "the disk of this one is full"
+    assert isinstance(results[1 - who], TrainingError)
+    assert "another worker failed" in str(results[1 - who])
+
+
+def test_if_none_fails_each_gets_its_own_result(team):
+    results = team(2).run(lambda rank, reduce: Seat(rank, 2, reduce).together(lambda: 10 * rank))
+    assert results == [0, 10]
+
+
+def test_a_log_is_appended_line_by_line(tmp_path):
+    log = LogFile(tmp_path / "run")
+    for images in (10, 20):
+        log.line({"event": "step", "images": images})
+    assert [json.loads(line)["images"] for line in log.path.read_text().splitlines()] == [10, 20]
+
+
+def test_a_run_that_goes_on_replaces_what_it_makes_anew(tmp_path):
+    log = LogFile(tmp_path)
+    for images in (10, 20, 20, 30, 40):
+        log.line({"event": "old", "images": images})
+    with log.path.open("a") as file:
+        file.write('{"event": "old", "ima')  # killed in the middle of a line
+    again = LogFile(tmp_path)
+    for images in (30, 40, 50):
+        again.line({"event": "new", "images": images})
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    expected = [("old", n) for n in (10, 20, 20)] + [("new", n) for n in (30, 40, 50)]
+    assert [(line["event"], line["images"]) for line in lines] == expected
+    assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto") == device_of("cpu") == "cpu"
+    with pytest.raises(ResourceError, match="finds no GPU here; use 'auto' or 'cpu'"):
+        device_of("cuda")
+
+
+def test_a_gpu_that_is_there_is_taken_unless_the_cpu_is_wished_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_of("auto", 1) == device_of("cuda", 1) == "cuda:1"
+    assert device_of("cpu", 1) == "cpu"
+
+
+def test_memory_is_kept_where_the_c_library_allows_it(monkeypatch):
+    keep_memory()
+
+    def absent(_name):
+        raise OSError("no such library")
+
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    keep_memory()

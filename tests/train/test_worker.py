@@ -1,0 +1,351 @@
+"""A training gives the same weights to the last bit, however often and wherever it is cut off."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.errors import (
+    CheckpointError,
+    LayoutError,
+    RecipeError,
+    ResourceError,
+    SplitError,
+    TrainingError,
+)
+from cosmogan.models import checkpoint
+from cosmogan.models.weights import load_weights
+from cosmogan.train import worker
+from cosmogan.train.data import TrainingFields
+from cosmogan.train.place import LogFile, Place
+from cosmogan.train.plan import theory_to_dict
+from cosmogan.train.worker import STOPPED, Loop, train
+
+CLOCK = {"seconds", "images_per_second"}
+
+
+class Spy:
+    """An observer that remembers."""
+
+    def __init__(self):
+        self.lines, self.readings = [], []
+
+    def line(self, line):
+        self.lines.append(line)
+
+    def reading(self, reading, fields, referee):
+        self.readings.append((reading, fields.shape, referee))
+
+
+def asked_to_stop_after(steps):
+    """Say yes when asked for the n-th time; the worker asks once a step."""
+    asked = iter(range(1, 10**9))
+    return lambda: next(asked) == steps
+
+
+def contents(folder):
+    """Everything that a training leaves, but for the clock, in a form that can be compared."""
+    found = {}
+    for path in sorted(Path(folder).rglob("*.safetensors")):
+        tensors, content = checkpoint.load(path)
+        plain = {k: v for k, v in content.items() if k not in CLOCK}
+        raw = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+        found[str(path.relative_to(folder))] = (plain, raw)
+    log = Path(folder) / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    found["log"] = [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
+    return found
+
+
+def checkpoints(folder):
+    return sorted(p.name for p in (Path(folder) / "checkpoints").iterdir())
+
+
+def here(plan, **others):
+    return Place(observers=[LogFile(Path(plan.folder))], **others)
+
+
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory, base_plan):
+    """What 40 steps without a break leave."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "READING_FIELDS", 32)
+        plan = replace(base_plan, folder=str(tmp_path_factory.mktemp("forty") / "run"))
+        assert train(plan, here(plan))
+    torch.set_num_threads(threads)
+    return contents(plan.folder)
+
+
+def test_a_training_leaves_weights_checkpoints_and_a_log(forty):
+    assert set(forty) == {
+        "checkpoints/checkpoint-000000000120.safetensors",
+        "checkpoints/checkpoint-000000000160.safetensors",
+        "log",
+        "untrained.safetensors",
+        "weights.safetensors",
+    }
+    readings = [line for line in forty["log"] if line["event"] == "reading"]
+    assert [r["images"] for r in readings] == [40, 80, 120, 160]
+    best = min(readings, key=lambda r: r["score"])
+    assert forty["weights.safetensors"][0]["training"]["shown"] == best["images"]
+    assert forty["weights.safetensors"][0]["training"]["reading"]["score"] == best["score"]
+    assert forty["checkpoints/checkpoint-000000000160.safetensors"][0]["best"] == best["score"]
+    untrained, trained = forty["untrained.safetensors"], forty["weights.safetensors"]
+    assert untrained[0]["training"]["shown"] == 0
+    assert untrained[1]["generator.head.weight"] != trained[1]["generator.head.weight"]
+    assert np.isfinite([r["score"] for r in readings]).all()
+
+
+@pytest.mark.parametrize("steps", [7, 20])
+def test_two_halves_equal_the_whole_to_the_last_bit(plan, forty, steps):
+    """Also where a reading is due at the very step after which the run is stopped (20)."""
+    assert not train(plan, here(plan, stopped=asked_to_stop_after(steps)))
+    assert checkpoints(plan.folder)[-1] == f"checkpoint-{4 * steps:012d}.safetensors"
+    assert not (Path(plan.folder) / "weights.safetensors").exists()
+    assert train(plan, here(plan))
+    assert contents(plan.folder) == forty
+
+
+def test_the_generators_of_the_whole_process_play_no_part(plan, forty):
+    """Nothing is drawn from the global random states once the networks are made."""
+
+    def disturb():
+        torch.rand(3)
+        np.random.seed(None)  # noqa: NPY002
+        return False
+
+    assert train(plan, here(plan, stopped=disturb))
+    assert contents(plan.folder) == forty
+
+
+@pytest.mark.parametrize("nth", [1, 2, 5])
+def test_a_crash_costs_the_work_since_the_last_checkpoint_and_nothing_else(
+    plan, forty, monkeypatch, nth
+):
+    """Killed in place of the n-th file written: untrained, best, checkpoint, ..."""
+    calls = iter(range(1, 10**9))
+    intact = checkpoint.save
+
+    def fail(*arguments):
+        if next(calls) == nth:
+            raise KeyboardInterrupt
+        intact(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", fail)
+        patch.setattr("cosmogan.models.weights.save", fail)
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, here(plan))
+    assert train(plan, here(plan))
+    assert contents(plan.folder) == forty
+
+
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(plan, forty, caplog):
+    assert not train(plan, here(plan, stopped=asked_to_stop_after(25)))
+    newest = Path(plan.folder) / "checkpoints" / checkpoints(plan.folder)[-1]
+    newest.write_bytes(newest.read_bytes()[:-9])
+    with caplog.at_level(logging.WARNING):
+        assert train(plan, here(plan))
+    assert newest.name in caplog.text
+    assert contents(plan.folder) == forty
+
+
+def test_a_complete_training_is_complete(plan, forty):
+    assert train(plan, here(plan))
+    spy = Spy()
+    assert train(plan, Place(observers=[spy]))
+    assert spy.lines == []
+    assert contents(plan.folder) == forty
+
+
+class Poisoned(TrainingFields):
+    """Fields that turn bad after a while, as a broken disk or memory would make them."""
+
+    def at(self, cursors):
+        y, rows = super().at(cursors)
+        if cursors[0] >= 2 * 60:
+            y[0, 0, 2, 2] = float("nan")
+        return y, rows
+
+
+def test_a_nan_ends_the_training_and_leaves_the_last_good_checkpoint(plan, forty, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "TrainingFields", Poisoned)
+        with pytest.raises(TrainingError, match="not finite after 60 fields") as error:
+            train(plan, here(plan))
+    assert "the last good checkpoint stays; lower learning_rate or raise gamma" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert checkpoints(plan.folder) == ["checkpoint-000000000040.safetensors"]
+    assert train(plan, here(plan))
+    assert contents(plan.folder) == forty
+
+
+def test_a_discriminator_that_has_won_ends_the_training(plan, monkeypatch):
+    """Without a penalty, and against a generator that may not learn, the judge wins soon."""
+    monkeypatch.setattr(worker, "LOST", 0.5)  # the memory of the level start fades in 50 steps
+    easy = replace(plan, gamma=1e-9, gamma_statistics=1e-9, images=4000, learning_rate=1e-2)
+    loop = Loop(easy, here(easy))
+    loop.networks.adam_generator.step = lambda: None
+    with pytest.raises(TrainingError, match="the discriminator has won for good after"):
+        loop.run()
+
+
+def test_readings_go_to_the_observers_of_the_first_worker(plan):
+    spy = Spy()
+    short = replace(plan, images=80)
+    assert train(short, Place(observers=[spy]))
+    assert [line["event"] for line in spy.lines] == ["step", "reading", "step", "reading"]
+    assert [reading.images for reading, _, _ in spy.readings] == [40, 80]
+    assert spy.readings[0][1] == (32, 16, 16)
+    step = spy.lines[0]
+    assert np.isfinite([v for v in step.values() if isinstance(v, float)]).all()
+    assert {"pairing", "gap", "penalty", "penalty_summaries", "d_loss"} <= set(step)
+    json.dumps(spy.lines)
+
+
+def test_parameters_that_vary_become_conditions(tmp_path, plan, write_fields, two_epochs):
+    sides = [
+        write_fields(tmp_path / f"{name}.fields", two_epochs, boxes=2, first=first)
+        for name, first in (("train", 0), ("validation", 9))
+    ]
+    varied = replace(
+        plan,
+        train=str(sides[0].path),
+        validation=str(sides[1].path),
+        theory=theory_to_dict(two_epochs),
+        images=40,
+    )
+    assert train(varied, here(varied))
+    assert load_weights(Path(varied.folder) / "weights.safetensors").generator.shape.conditions == 1
+
+
+def test_a_shared_simulation_is_refused(plan):
+    with pytest.raises(SplitError, match="simulation"):
+        train(replace(plan, validation=plan.train))
+
+
+def test_a_folder_of_another_recipe_is_refused(plan):
+    assert not train(plan, here(plan, stopped=asked_to_stop_after(10)))
+    before = contents(plan.folder)
+    with pytest.raises(CheckpointError, match="made from another recipe; choose another output"):
+        train(replace(plan, identity="other"))
+    assert contents(plan.folder) == before
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(plan):
+    assert not train(plan, here(plan, stopped=asked_to_stop_after(10)))
+    with pytest.raises(CheckpointError, match="of another network"):
+        train(replace(plan, generator_widths=(4, 8)))
+
+
+def test_missing_data_are_named(plan, tmp_path):
+    with pytest.raises(LayoutError, match=r"nowhere.fields"):
+        train(replace(plan, train=str(tmp_path / "nowhere.fields")))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(plan):
+    with pytest.raises(ResourceError, match="batch = 4 is not divisible by 3 workers"):
+        Loop(plan, Place(world=3))
+
+
+def test_a_network_that_looks_too_far_is_refused(tmp_path, plan, write_fields, theory):
+    sides = [
+        write_fields(tmp_path / f"{n}.fields", theory, boxes=1, rows=2, first=n, grid=64)
+        for n in (0, 1)
+    ]
+    wide = replace(plan, train=str(sides[0].path), validation=str(sides[1].path))
+    Loop(wide, Place())
+    with pytest.raises((TrainingError, RecipeError), match="drop a level"):
+        Loop(replace(wide, generator_widths=(4, 4, 4)), Place())
+
+
+def test_networks_that_drift_apart_end_the_training(plan):
+    class Apart(Place):
+        def reduce(self, vector):
+            return vector + (1e-6 if vector.dtype == torch.float64 else 0)
+
+    with pytest.raises(TrainingError, match="the workers' networks differ"):
+        train(plan, Apart())
+
+
+def test_readings_that_are_never_finite_leave_no_weights(plan, monkeypatch):
+    monkeypatch.setattr(worker.Loop, "_read", lambda self: None)
+    with pytest.raises(TrainingError, match="no reading was finite"):
+        train(replace(plan, images=8))
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["nowhere/training.json"]])
+def test_the_module_refuses_what_is_no_plan_in_one_line(arguments, caplog):
+    assert worker.main(arguments) == 2
+    (record,) = caplog.records
+    assert "training.json" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def start(plan, **environment):
+    path = plan.write()
+    variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    command = [sys.executable, "-m", "cosmogan.train.worker", str(path)]
+    root = Path(worker.__file__).parents[2]
+    return subprocess.Popen(command, env=variables, cwd=root, stderr=subprocess.PIPE, text=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_two_processes_train_as_one(plan, tmp_path):
+    """As torchrun starts them: the averaged gradients of a penalised step agree to 1e-6.
+
+    At a vanishing learning rate, since Adam's first moves are signs and magnify rounding.
+    """
+    pair, alone = (
+        replace(plan, folder=str(tmp_path / name), images=8, learning_rate=1e-15)
+        for name in ("pair", "alone")
+    )
+    rendezvous = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(start(pair, RANK=rank, LOCAL_RANK=rank, **rendezvous))
+            for rank in "01"
+        ]
+        assert train(alone, here(alone))
+        errors = [each.communicate(timeout=120)[1] for each in workers]
+    assert [each.returncode for each in workers] == [0, 0], errors
+    name = "checkpoints/checkpoint-000000000008.safetensors"
+    (one, _), (two, _) = (checkpoint.load(Path(p.folder) / name) for p in (alone, pair))
+    assert one.keys() == two.keys()
+    gradients = [key for key in one if key.endswith("exp_avg")]  # for beta_1 = 0
+    assert max(float(one[key].abs().max()) for key in gradients) > 1e-2
+    for key in gradients:
+        size = float(one[key].abs().max())
+        torch.testing.assert_close(two[key], one[key], rtol=0, atol=1e-6 * max(size, 1))
+
+
+def test_a_signal_stops_a_training_at_a_checkpoint(plan):
+    long = replace(plan, images=10**6, validate_every=10**6)
+    log = Path(long.folder) / "log.jsonl"
+    with start(long) as process:
+        deadline = time.monotonic() + 90
+        while not log.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, text = process.communicate(timeout=60)
+    assert process.returncode == STOPPED, text
+    (name,) = checkpoints(long.folder)
+    shown = int(name.removeprefix("checkpoint-").removesuffix(".safetensors"))
+    assert shown >= json.loads(log.read_text().splitlines()[-1])["images"] > 0
