@@ -98,6 +98,17 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
         context.exit()
 
 
+def _values(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> dict[str, float]:
+    """Read ``Omega_m=0.3,redshift=0``."""
+    try:
+        pairs = [item.split("=") for item in text.split(",")] if text else []
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: give NAME=VALUE,NAME=VALUE") from error
+
+
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
@@ -165,9 +176,21 @@ def train(recipe: str, output: Path | None) -> None:
     show_default=True,
     help="The network, or one of the yardsticks it is judged against.",
 )
+@click.option(
+    "--parameters",
+    callback=_values,
+    metavar="NAME=VALUE,...",
+    help="Cosmology and redshift, e.g. redshift=0.5; those not named are the trained ones.",
+)
 @_workers
 def emulate(
-    run: Path, output: Path, count: int, seed: int, kind: _Kind, workers: int | None
+    run: Path,
+    output: Path,
+    count: int,
+    seed: int,
+    kind: _Kind,
+    parameters: dict[str, float],
+    workers: int | None,
 ) -> None:
     """Make fields with a trained network.
 
@@ -180,7 +203,16 @@ def emulate(
 
     view = screen.on(sys.stdout)
     with ray_cluster(), stoppable(), view.bar("emulate") as progress:
-        work(run, output, count=count, seed=seed, kind=kind, workers=workers, progress=progress)
+        work(
+            run,
+            output,
+            count=count,
+            seed=seed,
+            kind=kind,
+            parameters=parameters,
+            workers=workers,
+            progress=progress,
+        )
     view.say(str(output))
 
 

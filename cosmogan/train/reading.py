@@ -22,7 +22,7 @@ RARE = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How far generated fields are from the validation simulations.
+    """How far generated fields are from the simulations.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Reading:
 
 
 class Referee:
-    """Knows the validation simulations and the tolerances.
+    """Knows the simulations and the tolerances.
 
     Parameters
     ----------

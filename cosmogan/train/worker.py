@@ -123,7 +123,7 @@ class Loop:
         )
         self.best = math.inf
         self.smoothed = math.log(2)
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
 
     def run(self) -> bool:
         """Go from the newest checkpoint to the end; return whether the end was reached."""
@@ -195,7 +195,7 @@ class Loop:
         return Pairs(real.to(device), self.source.draw(seeds, conditions.tolist(), device))
 
     def _step(self) -> None:
-        before = time.monotonic()
+        before, cpu_before = time.monotonic(), time.process_time()
         judgement, pairing = step(
             self.networks,
             self._share(0),
@@ -207,6 +207,7 @@ class Loop:
         self.smoothed += 0.02 * (pairing - self.smoothed)
         self._watch(pairing)
         self.seconds += time.monotonic() - before
+        self.cpu_seconds += time.process_time() - cpu_before
         if self.place.first and self._due(LOG_EVERY * self.plan.batch):
             self._tell(
                 "step",
@@ -215,6 +216,7 @@ class Loop:
                 gap=float(judgement.gap),
                 penalty=float(judgement.penalty),
                 penalty_summaries=float(judgement.penalty_summaries),
+                cpu_seconds=self.cpu_seconds,
                 images_per_second=self.networks.shown / max(self.seconds, 1e-9),
             )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cosmogan.emulate.sample import Emulator, find_weights, load
 from cosmogan.errors import CheckpointError, RecipeError
 from cosmogan.fields.layout import Layout
-from cosmogan.fields.scaling import Scaling
+from cosmogan.fields.scaling import CEILING, SOFT, Scaling
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.latent import Theory
 from cosmogan.models.weights import MICRO_BATCH, save_weights
@@ -96,6 +96,21 @@ def test_any_block_is_that_of_the_whole_byte_for_byte(emulator, whole, start, co
     assert block.tobytes() == whole[start : start + count].tobytes()
 
 
+def test_fields_are_made_in_whole_blocks_that_begin_where_all_blocks_begin(run):
+    """Bits of a convolution may depend on the size of the batch: it is always the same."""
+    emulator = load(run)
+    blocks, draw = [], emulator.source.draw
+
+    def spy(seeds, rows):
+        blocks.append(seeds)
+        return draw(seeds, rows)
+
+    emulator.source.draw = spy
+    emulator.sample(MICRO_BATCH, SEED, start=MICRO_BATCH + 5)
+    numbers = emulator.sample(2 * MICRO_BATCH, SEED, start=MICRO_BATCH).seeds.tolist()
+    assert blocks[:2] == blocks[2:] == [numbers[:MICRO_BATCH], numbers[MICRO_BATCH:]]
+
+
 def test_another_process_and_more_threads_change_no_bit(run, whole):
     """Loaded anew, with the thread count of the caller, which is given back."""
     torch.set_num_threads(2)
@@ -124,7 +139,7 @@ def test_fields_are_densities(emulator, whole):
     assert whole.dtype == np.float32
     assert np.isfinite(whole).all()
     assert whole.min() >= 0
-    assert whole.max() <= 1.25 * 50 * (1 + 1e-5), "the soft ceiling"
+    assert whole.max() <= CEILING * 50 * (1 + 1e-5), "the soft ceiling"
     assert 0.2 < whole.mean() < 5
     assert whole.std() > 0.1
 
@@ -144,7 +159,7 @@ def test_the_three_kinds_share_their_phases_and_differ(run, whole):
     lognormal, untrained = (
         load(run, kind).sample(16, SEED).fields for kind in ("lognormal", "untrained")
     )
-    low = lognormal < 0.8 * 50
+    low = lognormal < SOFT * 50
     np.testing.assert_allclose(untrained[low], lognormal[low], rtol=2e-5)
     assert not np.allclose(whole[:16], untrained, rtol=0.05)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosmogan.errors import LayoutError
-from cosmogan.fields.scaling import Scaling
+from cosmogan.fields.scaling import CEILING, SOFT, Scaling
 
 scalings = st.builds(
     Scaling,
@@ -57,7 +57,7 @@ def test_no_field_however_wild_gives_a_negative_or_huge_density(huge):
     y = np.array([-huge, -3.0, 0.0, 3.0, huge], dtype=np.float32)
     rho = scaling.inverse(scaling.saturate(y))
     assert rho.min() == 0
-    assert rho.max() <= 1.05 * 200 * (1 + 1e-5), "float32 knows the ceiling to 1e-7 in y"
+    assert rho.max() <= CEILING * 200 * (1 + 1e-5), "float32 knows the ceiling to 1e-7 in y"
     assert np.all(np.isfinite(rho))
     assert scaling.inverse(y[:1])[0] == 0, "also without saturation"
 
@@ -65,7 +65,9 @@ def test_no_field_however_wild_gives_a_negative_or_huge_density(huge):
 def test_landmarks_stand_where_they_say():
     scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=200.0)
     marks = np.array([scaling.floor, scaling.soft, scaling.ceiling])
-    np.testing.assert_allclose(scaling.inverse(marks), [0, 40, 210], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        scaling.inverse(marks), [0, SOFT * 200, CEILING * 200], rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -66,6 +66,9 @@ def test_fields_come_as_float32_with_the_row_of_their_parameters(
     contrast = [y[torch.from_numpy(rows == row)].var().item() for row in (0, 1)]
     assert contrast[0] > contrast[1], "redshift 0 has more structure than redshift 1"
     np.testing.assert_array_equal(two_epochs.parameters[stream.rows], fields.parameters)
+    known = fingerprints(to_tensor(fields[:], scaling))
+    shown = [stream.rows[known.index(found)] for found in fingerprints(y)]
+    assert rows.tolist() == shown, "each row is that of its own field"
 
 
 def test_parameters_without_a_spectrum_are_refused(

@@ -74,12 +74,14 @@ def test_a_log_is_appended_line_by_line(tmp_path):
     assert [json.loads(line)["images"] for line in log.path.read_text().splitlines()] == [10, 20]
 
 
-def test_a_run_that_goes_on_replaces_what_it_makes_anew(tmp_path):
+@pytest.mark.parametrize("torn", ['{"event": "old", "ima', '{"event": "old", "images": 25}'])
+def test_a_run_that_goes_on_replaces_what_it_makes_anew(tmp_path, torn):
+    """Also the line in which it was killed, and the line that only lacks its end."""
     log = LogFile(tmp_path)
     for images in (10, 20, 20, 30, 40):
         log.line({"event": "old", "images": images})
     with log.path.open("a") as file:
-        file.write('{"event": "old", "ima')  # killed in the middle of a line
+        file.write(torn)
     again = LogFile(tmp_path)
     for images in (30, 40, 50):
         again.line({"event": "new", "images": images})

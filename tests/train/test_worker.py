@@ -32,7 +32,7 @@ from cosmogan.train.place import LogFile, Place
 from cosmogan.train.plan import theory_to_dict
 from cosmogan.train.worker import STOPPED, Loop, train
 
-CLOCK = {"seconds", "images_per_second"}
+CLOCK = {"seconds", "cpu_seconds", "images_per_second"}
 
 
 class Spy:
@@ -284,6 +284,22 @@ def test_readings_that_are_never_finite_leave_no_weights(plan, monkeypatch):
     monkeypatch.setattr(worker.Loop, "_read", lambda self: None)
     with pytest.raises(TrainingError, match="no reading was finite"):
         train(replace(plan, images=8))
+
+
+@pytest.mark.parametrize("stops", [(), (15,), (20,), (25, 7)])
+def test_users_get_the_best_reading_wherever_the_training_was_cut_off(plan, monkeypatch, stops):
+    scores = {40: 3.0, 80: 1.0, 120: 2.0, 160: 4.0}
+    read = worker.Referee.read
+
+    def scored(self, fields, *, images, **others):
+        return replace(read(self, fields, images=images, **others), score=scores[images])
+
+    monkeypatch.setattr(worker.Referee, "read", scored)
+    for steps in stops:
+        assert not train(plan, Place(stopped=asked_to_stop_after(steps)))
+    assert train(plan)
+    training = load_weights(Path(plan.folder) / "weights.safetensors").content["training"]
+    assert (training["shown"], training["reading"]["score"]) == (80, 1.0)
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["nowhere/training.json"]])

@@ -1,0 +1,243 @@
+"""Measure what the demo promises: emulation per slice, Ray Train's overhead, the start of the command.
+
+    python benchmarks/first_light.py emulate runs/demo-64
+    python benchmarks/first_light.py overhead runs/demo-64 --pairs 20
+    python benchmarks/first_light.py verdicts runs/demo-64 runs/demo-64-2 runs/demo-64-3
+    python benchmarks/first_light.py picture runs/demo-64 docs/assets/first-light.png
+    python benchmarks/first_light.py help
+
+Each prints a table in markdown. Run them on a machine that does nothing else.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+RNG = np.random.default_rng(0)
+
+
+def interval_of_median(values, resamples=4000):
+    """Return the 95 % bootstrap interval of the median."""
+    drawn = RNG.choice(values, (resamples, len(values)))
+    return np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+
+
+def emulate(run, count):
+    """CPU seconds of `count` slices after loading, in this process, and of the simulated slices."""
+    import cosmogan
+    from cosmogan.recipe import read
+
+    rows = []
+    for kind in ("trained", "lognormal"):
+        emulator = cosmogan.load(run) if kind == "trained" else _lognormal(run)
+        emulator.sample(16, seed=1)  # compile and allocate
+        times = [_cpu(lambda e=emulator, s=s: e.sample(count, seed=s)) for s in (2, 3, 4)]
+        rows.append((kind, statistics.median(times)))
+    recipe = read(Path(run) / "recipe.toml")
+    slices = 3 * recipe.simulate.grid // recipe.simulate.thickness
+    box = _cpu(lambda: _simulate(recipe))
+    print(f"| made by | CPU s per {count} slices | CPU s per slice | per independent realisation |")
+    print("|---|---|---|---|")
+    for kind, seconds in rows:
+        print(f"| {kind} | {seconds:.2f} | {seconds / count:.5f} | {seconds / count:.5f} |")
+    print(f"| N-body, {slices} slices a box | - | {box / slices:.5f} | {box:.2f} |")
+
+
+def _lognormal(run):
+    from cosmogan.emulate.sample import load
+
+    return load(run, "lognormal")
+
+
+def _simulate(recipe):
+    from cosmogan.cosmology import Cosmology, linear_power
+    from cosmogan.mesh import paint
+    from cosmogan.simulate.evolution import Evolution, evolve
+
+    table = recipe.simulate
+    cosmology = Cosmology(**recipe.cosmology.model_dump())
+    settings = Evolution(
+        box_size=table.box_size,
+        particles=table.particles,
+        mesh=table.mesh,
+        steps=table.steps,
+        start_redshift=table.start_redshift,
+    )
+    (snapshot,) = evolve(cosmology, 1, settings, linear_power(cosmology))
+    return paint(snapshot.positions, table.grid, table.box_size, table.window)
+
+
+def _cpu(work):
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def overhead(run, pairs):
+    """CPU time per step of the same loop under Ray Train and alone, interleaved."""
+    from cosmogan.recipe import read
+    from cosmogan.session import ray_cluster
+    from cosmogan.train.plan import Training
+    from cosmogan.train.run import train
+
+    recipe = read(Path(run) / "recipe.toml")
+    short = recipe.model_copy(
+        update={"train": recipe.train.model_copy(update={"images": 480, "workers": 1})}
+    )
+    ratios = []
+    with tempfile.TemporaryDirectory() as scratch, ray_cluster():
+        folder = Path(scratch)
+        for name in ("train", "validation"):
+            (folder / f"{name}.fields").symlink_to(Path(run, f"{name}.fields").absolute())
+        for number in range(pairs):
+            shutil.rmtree(folder / "run", ignore_errors=True)
+            train(short, folder)
+            by_ray = _per_step(folder / "run")
+            plan = Training.read(folder / "run" / "training.json")
+            alone = replace(plan, folder=str(folder / "alone"))
+            shutil.rmtree(folder / "alone", ignore_errors=True)
+            worker = [sys.executable, "-m", "cosmogan.train.worker", str(alone.write())]
+            subprocess.run(worker, check=True)
+            ratios.append(by_ray / _per_step(folder / "alone"))
+            print(f"pair {number}: {by_ray:.4f} s, ratio {ratios[-1]:.3f}", file=sys.stderr)
+    low, high = interval_of_median(ratios)
+    print("| CPU time per step, Ray Train over alone | 95 % interval of the median | pairs |")
+    print(f"|---|---|---|\n| {np.median(ratios):.3f} | {low:.3f} to {high:.3f} | {pairs} |")
+
+
+def _per_step(folder):
+    """CPU seconds a step between the first and the last line of the log."""
+    lines = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["event"] == "step"]
+    batch = json.loads((folder / "training.json").read_text())["batch"]
+    shown = steps[-1]["images"] - steps[0]["images"]
+    return (steps[-1]["cpu_seconds"] - steps[0]["cpu_seconds"]) / (shown / batch)
+
+
+def start():
+    """Median wall seconds of ``cosmogan --help``."""
+    command = [sys.executable, "-m", "cosmogan", "--help"]
+    times = []
+    for _ in range(11):
+        before = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - before)
+    print(f"`cosmogan --help`: median of 11 starts {statistics.median(times):.2f} s wall")
+
+
+def verdicts(runs):
+    """Put the scorecards of several runs beside each other, with the floors and the worst."""
+    found = [json.loads(Path(run, "verdict.json").read_text()) for run in runs]
+    names = [Path(run).name for run in runs]
+    print(f"| mean abs(ratio - 1) | {' | '.join(names)} | worst | floor, median (95 %) |")
+    print("|---" * (len(names) + 3) + "|")
+    for candidate in found[0]["candidates"]:
+        for statistic in found[0]["candidates"][candidate]["results"]:
+            values = [
+                v["candidates"][candidate]["results"][statistic]["error"]["value"] for v in found
+            ]
+            floor = max((v["floors"][statistic] for v in found), key=lambda f: f["high"])
+            cells = " | ".join(f"{100 * value:.1f} %" for value in values)
+            print(
+                f"| {candidate}: {statistic} | {cells} | {100 * max(values):.1f} % | "
+                f"{100 * floor['median']:.1f} % ({100 * floor['high']:.1f} %) |"
+            )
+    print()
+    for name, verdict in zip(names, found, strict=True):
+        print(f"- {name}: {' '.join(verdict['sentences'])}")
+        for contest in verdict["contests"]:
+            d = contest["difference"]
+            print(
+                f"  - {contest['statistic']} against {contest['other']}: difference "
+                f"{d['value']:.3f} ({d['low']:.3f} to {d['high']:.3f}), {contest['outcome']}"
+            )
+        wall = {stage: times["wall"] for stage, times in verdict["timings"].items()}
+        print(f"  - wall seconds: {', '.join(f'{k} {v:.0f}' for k, v in wall.items())}")
+
+
+def picture(run, out):
+    """Draw the picture of the README: slices of both kinds, and the ratio of their spectra."""
+    from matplotlib.figure import Figure
+
+    import cosmogan
+
+    verdict = json.loads(Path(run, "verdict.json").read_text())
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.55, 1))
+    panels = left.subplots(2, 3)
+    for row, (label, name) in enumerate((("N-body", "test"), ("emulated", "emulated"))):
+        fields = cosmogan.open(Path(run, f"{name}.fields"))
+        _, first = np.unique(fields.origin["simulation"], return_index=True)
+        for panel, index in zip(panels[row], np.sort(first)[:3], strict=True):
+            image = panel.imshow(
+                np.log10(fields[int(index)] + 1e-3),
+                cmap="inferno",
+                vmin=-1.1,
+                vmax=1.4,
+                origin="lower",
+            )
+            panel.set(xticks=[], yticks=[])
+        panels[row, 0].set_ylabel(label, fontsize=12)
+    left.colorbar(image, ax=panels, label="$\\log_{10}\\,\\rho/\\bar\\rho$", shrink=0.8)
+    axis = right.subplots()
+    axis.axhspan(0.85, 1.15, color="#2a9d5c", alpha=0.12, lw=0, label="tolerance")
+    axis.axhline(1, color="0.3", lw=0.8)
+    bins = verdict["candidates"]["emulated"]["results"]["power"]["bins"]
+    k = [b["coordinate"] for b in bins]
+    ratio = np.array([b["ratio"] for b in bins])
+    bars = [ratio - [b["low"] for b in bins], [b["high"] for b in bins] - ratio]
+    axis.errorbar(k, ratio, bars, fmt="o", ms=4, color="#d55e00", label="emulated, 95 % interval")
+    axis.set(
+        xscale="log",
+        ylim=(0.6, 1.4),
+        xlabel="$k$ [h/Mpc]",
+        ylabel="$P(k)$, emulated / held-out simulations",
+    )
+    axis.legend(frameon=False, loc="lower left")
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110)
+
+
+def main():
+    """Parse and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("emulate")
+    one.add_argument("run")
+    one.add_argument("--count", type=int, default=1000)
+    two = commands.add_parser("overhead")
+    two.add_argument("run")
+    two.add_argument("--pairs", type=int, default=20)
+    three = commands.add_parser("verdicts")
+    three.add_argument("runs", nargs="+")
+    four = commands.add_parser("picture")
+    four.add_argument("run")
+    four.add_argument("out")
+    commands.add_parser("help")
+    given = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
+    match given.command:
+        case "emulate":
+            emulate(given.run, given.count)
+        case "overhead":
+            overhead(given.run, given.pairs)
+        case "verdicts":
+            verdicts(given.runs)
+        case "picture":
+            picture(given.run, given.out)
+        case "help":
+            start()
+
+
+if __name__ == "__main__":
+    main()
