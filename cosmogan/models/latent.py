@@ -186,7 +186,8 @@ def lognormal_field(seed: int, colour: Colour, grid: int, dimension: int) -> NDA
     modes = white_noise_modes(seed, grid, dimension) * colour.amplitude
     axes = tuple(range(dimension))
     g = scipy.fft.irfftn(modes, s=(grid,) * dimension, axes=axes)
-    return np.exp(g - colour.variance / 2).astype(np.float32)
+    density: NDArray[np.float32] = np.exp(g - colour.variance / 2).astype(np.float32)
+    return density
 
 
 def white_noise(seed: int, grids: Sequence[int], dimension: int) -> list[NDArray[np.float32]]:
