@@ -52,7 +52,8 @@ class Scaling:
 
     def __post_init__(self) -> None:
         finite = all(map(math.isfinite, self.as_dict().values()))
-        if not (finite and min(self.density_scale, self.std, self.density_max) > 0):
+        rounding = 1e-9  # constant fields scatter by as much, and have no contrast
+        if not (finite and min(self.density_scale, self.density_max) > 0 and self.std > rounding):
             raise LayoutError(
                 f"scaling {self.as_dict()}: every number must be finite and every scale positive; "
                 "give training fields that are neither constant nor damaged"

@@ -1,23 +1,20 @@
-"""One step of the game, and the state it moves.
+"""One step of the game.
 
 `step` depends on the state and on the number of fields shown, never on the number of workers: each
 works on its rows of the global batch, and gradients are averaged over all.
 """
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cosmogan.models.average import update_average
-from cosmogan.models.checkpoint import prefixed, restore, under
-from cosmogan.models.discriminator import Discriminator
-from cosmogan.models.generator import Generator
 from cosmogan.models.losses import Judgement, judge, persuade
 from cosmogan.models.source import Draw, generate
+from cosmogan.train.networks import Networks
 
 Reduce = Callable[[Tensor], Tensor]
 """Averages a vector over all workers."""
@@ -50,42 +47,6 @@ class Schedule:
 def cosine(start: float, end: float, fraction: float) -> float:
     """Go from `start` to `end` along half a cosine as `fraction` goes from 0 to 1."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
-
-
-class Networks:
-    """Both networks, the averaged generator, both optimisers and the clock.
-
-    Parameters
-    ----------
-    generator, discriminator : Module
-        On the device of the training.
-    """
-
-    def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
-        self.generator, self.discriminator = generator, discriminator
-        self.average = copy.deepcopy(generator).requires_grad_(False)
-        self.adam_generator = _adam(generator)
-        self.adam_discriminator = _adam(discriminator)
-        self.shown = 0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return everything a restart needs but the clock."""
-        return {
-            **prefixed("generator", self.generator.state_dict()),
-            **prefixed("discriminator", self.discriminator.state_dict()),
-            **prefixed("average", self.average.state_dict()),
-            **prefixed("adam_generator", _moments(self.adam_generator)),
-            **prefixed("adam_discriminator", _moments(self.adam_discriminator)),
-        }
-
-    def load(self, tensors: dict[str, Tensor], shown: int, where: str) -> None:
-        """Take back what `tensors` gave."""
-        restore(self.generator, under("generator", tensors), where)
-        restore(self.discriminator, under("discriminator", tensors), where)
-        restore(self.average, under("average", tensors), where)
-        _load_moments(self.adam_generator, under("adam_generator", tensors))
-        _load_moments(self.adam_discriminator, under("adam_discriminator", tensors))
-        self.shown = shown
 
 
 def step(
@@ -154,10 +115,6 @@ def step(
     return judgement, pairing
 
 
-def _adam(module: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=0.0, betas=(0.0, 0.95), eps=1e-8)
-
-
 def _move(adam: torch.optim.Adam, schedule: Schedule, reduce: Reduce, loss: Tensor) -> float:
     """Average the gradients and the loss over workers and step, unless anything is not finite."""
     parameters = [p for group in adam.param_groups for p in group["params"]]
@@ -172,17 +129,3 @@ def _move(adam: torch.optim.Adam, schedule: Schedule, reduce: Reduce, loss: Tens
         adam.step()
     adam.zero_grad(set_to_none=True)
     return float(flat[-1]) if finite else math.nan
-
-
-def _moments(adam: torch.optim.Adam) -> dict[str, Tensor]:
-    """Return the optimiser's state as tensors."""
-    states = adam.state_dict()["state"]
-    return {f"{i}.{name}": value for i, s in states.items() for name, value in s.items()}
-
-
-def _load_moments(adam: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = value
-    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})

@@ -28,19 +28,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
-from cosmogan.fields.scaling import Scaling
 from cosmogan.fields.store import open_fields
 from cosmogan.models import checkpoint
-from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
-from cosmogan.models.generator import Generator, GeneratorShape, receptive_radius
-from cosmogan.models.latent import Theory
 from cosmogan.models.source import Source, derive_seed, generate
 from cosmogan.models.weights import MICRO_BATCH, save_weights
 from cosmogan.train.data import TrainingFields, check_training, spread_rows, to_tensor
+from cosmogan.train.networks import build_networks
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
 from cosmogan.train.plan import Training, theory_from_dict
 from cosmogan.train.reading import Reading, Referee
-from cosmogan.train.step import Networks, Pairs, Schedule, cosine, step
+from cosmogan.train.step import Pairs, Schedule, cosine, step
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +105,12 @@ class Loop:
         self.folder = Path(plan.folder)
         self.fields, validation = open_fields(plan.train), open_fields(plan.validation)
         check_training(self.fields, validation)
-        theory = theory_from_dict(plan.theory)
-        sample = spread_rows(self.fields)
-        self.scaling = Scaling.fit(sample, plan.density_scale)
-        self.networks = self._networks(theory, sample)
+        theory, layout = theory_from_dict(plan.theory), self.fields.layout
+        self.networks = build_networks(plan, layout, spread_rows(self.fields), place.device)
         generator = self.networks.generator
+        self.scaling = generator.scaling
         self.data = TrainingFields(self.fields, self.scaling, theory, plan.seed)
-        self.source = Source(theory, self.scaling, generator.shape, self.fields.layout.grid)
+        self.source = Source(theory, self.scaling, generator.shape, layout.grid)
         self.validation = validation
         self.referee = (
             Referee(self.fields, validation, tolerance=plan.tolerance, k_max=plan.k_max)
@@ -143,32 +139,6 @@ class Loop:
         self.place.together(self._finish)
         return True
 
-    def _networks(self, theory: Theory, sample: NDArray[np.float32]) -> Networks:
-        layout, plan = self.fields.layout, self.plan
-        torch.manual_seed(plan.seed)
-        conditions = theory.num_conditions
-        shape = GeneratorShape(
-            dimension=layout.dimension, widths=plan.generator_widths, conditions=conditions
-        )
-        if receptive_radius(shape) > layout.grid // 4 and layout.grid >= 64:
-            raise TrainingError(
-                f"generator_widths = {shape.widths}: the network would look "
-                f"{receptive_radius(shape)} cells far, a quarter of {layout.grid} is the limit; "
-                "drop a level"
-            )
-        generator = Generator(shape, self.scaling)
-        discriminator = Discriminator(
-            DiscriminatorShape(
-                dimension=layout.dimension,
-                grid=layout.grid,
-                widths=plan.discriminator_widths,
-                conditions=conditions,
-            ),
-            self.scaling,
-        )
-        discriminator.fit(to_tensor(sample, self.scaling))
-        return Networks(generator.to(self.place.device), discriminator.to(self.place.device))
-
     def _resume(self) -> None:
         path = checkpoint.newest(self.folder / "checkpoints")
         if path is None:
@@ -181,8 +151,8 @@ class Loop:
                 f"{path}: made from another recipe; choose another output or delete {self.folder}"
             )
         self.networks.load(tensors, int(content["shown"]), str(path))
-        self.best, self.seconds = float(content["best"]), float(content["seconds"])
-        self.smoothed = float(content["smoothed"])
+        self.best, self.smoothed = float(content["best"]), float(content["smoothed"])
+        self.seconds, self.cpu_seconds = float(content["seconds"]), float(content["cpu_seconds"])
 
     def _share(self, role: int) -> Pairs:
         """Return this worker's rows of the next global batch for a role (0 judge, 1 persuade)."""
@@ -261,6 +231,7 @@ class Loop:
             "best": self.best,
             "smoothed": self.smoothed,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
         }
         path = folder / f"checkpoint-{shown:012d}.safetensors"
         checkpoint.save(path, self.networks.tensors(), content)

@@ -24,7 +24,9 @@ def test_a_description_agrees_with_the_data(universe):
     assert said["particles"] == "8^3 particles, painted with CIC"
     assert said["simulations"] == "3 independent, cut along axes 0 into 4 slabs"
     assert re.fullmatch(r"Omega_m +0\.3\nredshift +0 to 3, 4 values", said["parameters"])
-    assert said["made by"] == f"cosmogan {universe.made_by.version}, now: test"
+    made_by = universe.made_by
+    commit = f" ({made_by.commit})" if made_by.commit else ""  # none where there is no checkout
+    assert said["made by"] == f"cosmogan {made_by.version}{commit}, now: test"
     assert said["recipe"] == "attribute recipe of /made_by, lines: 1"
     mean, low, high = map(float, re.findall(r"[\d.]+", said["density"])[:3])
     everything = universe[:]

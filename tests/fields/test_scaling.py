@@ -114,4 +114,4 @@ def test_touched_counts_the_cells_above_the_soft_limit():
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_fields_without_contrast_or_with_damage_are_refused(value):
     with pytest.raises(LayoutError, match="every number must be finite and every scale positive"):
-        Scaling.fit(np.full((2, 4, 4), value, np.float32), 0.5)
+        Scaling.fit(np.full((24, 16, 16), value, np.float32), 0.5)

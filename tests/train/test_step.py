@@ -15,7 +15,8 @@ from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.losses import judge, persuade
 from cosmogan.models.source import Source, generate
 from cosmogan.train.data import TrainingFields
-from cosmogan.train.step import Networks, Pairs, Schedule, cosine, step
+from cosmogan.train.networks import Networks
+from cosmogan.train.step import Pairs, Schedule, cosine, step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BATCH = 4
@@ -216,6 +217,10 @@ def test_what_is_stored_is_all_that_the_next_step_needs(networks, pairs, stream,
         Discriminator(networks.discriminator.shape, stream.scaling),
     )
     fresh.load(stored, networks.shown, "here")
+    for mine, stored_one in zip(
+        fresh.average.parameters(), networks.average.parameters(), strict=True
+    ):
+        assert torch.equal(mine, stored_one)
     for each in (networks, fresh):
         step(each, pairs(4), pairs(54), SCHEDULE, batch=BATCH)
     assert bits(fresh.tensors()) == bits(networks.tensors())

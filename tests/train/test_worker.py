@@ -19,7 +19,6 @@ import torch
 from cosmogan.errors import (
     CheckpointError,
     LayoutError,
-    RecipeError,
     ResourceError,
     SplitError,
     TrainingError,
@@ -116,6 +115,10 @@ def test_two_halves_equal_the_whole_to_the_last_bit(plan, forty, steps):
     assert not (Path(plan.folder) / "weights.safetensors").exists()
     assert train(plan, here(plan))
     assert contents(plan.folder) == forty
+    lines = [json.loads(line) for line in (Path(plan.folder) / "log.jsonl").open()]
+    for clock in ("seconds", "cpu_seconds"):
+        times = [line[clock] for line in lines if clock in line]
+        assert np.all(np.diff([0, *times]) >= 0), "the clock goes on where it stood"
 
 
 def test_the_generators_of_the_whole_process_play_no_part(plan, forty):
@@ -258,17 +261,6 @@ def test_missing_data_are_named(plan, tmp_path):
 def test_a_batch_that_cannot_be_shared_is_refused(plan):
     with pytest.raises(ResourceError, match="batch = 4 is not divisible by 3 workers"):
         Loop(plan, Place(world=3))
-
-
-def test_a_network_that_looks_too_far_is_refused(tmp_path, plan, write_fields, theory):
-    sides = [
-        write_fields(tmp_path / f"{n}.fields", theory, boxes=1, rows=2, first=n, grid=64)
-        for n in (0, 1)
-    ]
-    wide = replace(plan, train=str(sides[0].path), validation=str(sides[1].path))
-    Loop(wide, Place())
-    with pytest.raises((TrainingError, RecipeError), match="drop a level"):
-        Loop(replace(wide, generator_widths=(4, 4, 4)), Place())
 
 
 def test_networks_that_drift_apart_end_the_training(plan):

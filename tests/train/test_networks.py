@@ -1,0 +1,69 @@
+"""Networks begin the same for the same seed, and none that looks too far begins at all."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.errors import LayoutError, TrainingError
+from cosmogan.train.networks import build_networks
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def bits(networks):
+    return {name: t.numpy().tobytes() for name, t in networks.tensors().items()}
+
+
+@pytest.fixture(scope="module")
+def build(base_plan, sides):
+    layout, fields = sides[0].layout, sides[0][:]
+
+    def make(**changes):
+        grid = changes.pop("grid", layout.grid)
+        wanted = replace(layout, grid=grid, box_size=grid * layout.cell_size)
+        given = changes.pop("fields", np.tile(fields, (1, grid // 16, grid // 16)))
+        return build_networks(replace(base_plan, **changes), wanted, given)
+
+    return make
+
+
+def test_the_seed_decides_every_weight_whatever_was_drawn_before(build):
+    first = bits(build())
+    torch.rand(5)
+    assert bits(build()) == first
+    assert bits(build(seed=4)) != first
+
+
+def test_the_average_begins_as_the_generator_and_is_nobody_elses(build):
+    networks = build()
+    for slow, fast in zip(
+        networks.average.parameters(), networks.generator.parameters(), strict=True
+    ):
+        assert torch.equal(slow, fast)
+        assert slow.data_ptr() != fast.data_ptr()
+        assert not slow.requires_grad
+    assert networks.shown == 0
+
+
+def test_scales_are_those_of_the_training_fields(build, sides):
+    networks, fields = build(), sides[0][:]
+    scaling = networks.generator.scaling
+    assert scaling.density_max == fields.max()
+    y = torch.from_numpy(scaling.forward(fields))[:, None]
+    assert networks.discriminator.summaries(y).mean(0).abs().median() < 0.05
+    assert networks.discriminator.whitening.factor.std() > 0.1
+
+
+def test_a_generator_looks_no_farther_than_a_quarter_of_its_box(build):
+    build(grid=64)
+    with pytest.raises(TrainingError, match="look 40 cells far, a quarter of 64") as error:
+        build(grid=64, generator_widths=(4, 4, 4))
+    assert str(error.value).endswith("drop a level")
+    assert "\n" not in str(error.value)
+
+
+def test_fields_without_contrast_are_refused(build):
+    with pytest.raises(LayoutError, match="every scale positive"):
+        build(fields=np.ones((4, 16, 16), np.float32))
