@@ -92,7 +92,7 @@ def overhead(run, pairs):
 
     recipe = read(Path(run) / "recipe.toml")
     short = recipe.model_copy(
-        update={"train": recipe.train.model_copy(update={"images": 480, "workers": 1})}
+        update={"train": recipe.train.model_copy(update={"images": 320, "workers": 1})}
     )
     ratios = []
     with tempfile.TemporaryDirectory() as scratch, ray_cluster():
@@ -203,6 +203,8 @@ def picture(run, out):
         xlabel="$k$ [h/Mpc]",
         ylabel="$P(k)$, emulated / held-out simulations",
     )
+    axis.set_xticks((0.05, 0.1, 0.2, 0.5), ("0.05", "0.1", "0.2", "0.5"))
+    axis.tick_params(which="minor", labelbottom=False)
     axis.legend(frameon=False, loc="lower left")
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)

@@ -132,7 +132,7 @@ class TrainTable(Table):
     average_half_life: Positive = 3_000.0
     """Half-life of the averaged weights that users get [fields]."""
     validate_every: Count = 2_000
-    """Fields between two readings on the validation boxes, each with a checkpoint."""
+    """Fields between two readings of the averaged generator, each with a checkpoint."""
     seed: int = 1
     """Seed of weights, noise and data order."""
 

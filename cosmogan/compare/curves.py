@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 READINGS = ("reading", "validation")
-"""Events of the log that carry a reading on the validation simulations."""
+"""Events of the log that carry a reading against the simulations."""
 _LOSSES = {"d_loss": "discriminator", "g_loss": "generator", "pairing": "pairing"}
 _BALANCE = {
     "d_real": "score of simulated",
@@ -54,7 +54,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
 
 
 def training_figure(lines: Iterable[Line]) -> str:
-    """Draw losses, balance, and the readings on the validation simulations.
+    """Draw losses, balance, and the readings against the simulations.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def training_figure(lines: Iterable[Line]) -> str:
         drawn.subplots_adjust(left=0.05, right=0.995, top=0.91, bottom=0.16, wspace=0.25)
         _curves(panels[0], steps, _LOSSES, "losses")
         _curves(panels[1], steps, _BALANCE, "balance")
-        _curves(panels[2], readings, _ERRORS, "error on validation")
-        _curves(panels[3], readings, _RATIOS, "ratios on validation")
+        _curves(panels[2], readings, _ERRORS, "deviation of the readings")
+        _curves(panels[3], readings, _RATIOS, "ratios of the readings")
         _mark_best(panels[2], readings)
         _make_room(panels)
         panels[3].axhline(1, color=INK, lw=0.8)
