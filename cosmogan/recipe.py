@@ -252,6 +252,8 @@ def _explain(error: ValidationError) -> str:
     key = ".".join(where) or "recipe"
     if first["type"] == "extra_forbidden":
         return f"{key}: unknown key; {_nearest(where)}"
+    if first["type"] == "missing":
+        return f"{key}: missing; give it a value"
     return f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}; correct it"
 
 

@@ -125,3 +125,10 @@ def test_a_fingerprint_changes_with_every_value_and_with_nothing_else():
     assert recipe.fingerprint(base, 1) != recipe.fingerprint(base, 2)
     assert recipe.fingerprint(base.train) != recipe.fingerprint(base.simulate)
     assert re.fullmatch(r"[0-9a-f]{16}", recipe.fingerprint(base))
+
+
+def test_a_recipe_without_a_name_is_told_so(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("seed = 1\n")
+    with pytest.raises(RecipeError, match=r"mine\.toml: name: missing; give it a value"):
+        recipe.read(path)
