@@ -7,7 +7,7 @@ sees the `Summaries` of the field. Each has its own penalty on gradients
 Whitening and summaries belong to the grid of the training fields, and so does the network.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -43,10 +43,6 @@ class DiscriminatorShape:
     grid: int
     widths: tuple[int, ...]
     conditions: int = 0
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the attributes, for a file."""
-        return asdict(self)
 
 
 class Whitening(nn.Module):
