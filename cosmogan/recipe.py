@@ -133,7 +133,7 @@ class TrainTable(Table):
     """Half-life of the averaged weights that users get [fields]."""
     validate_every: Count = 2_000
     """Fields between two readings of the averaged generator, each with a checkpoint."""
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0)] = 1
     """Seed of weights, noise and data order."""
 
 
@@ -142,7 +142,7 @@ class EmulateTable(Table):
 
     count: Count = 1000
     """How many."""
-    seed: int = 7
+    seed: Annotated[int, Field(ge=0)] = 7
     """Field k depends on the checkpoint, this seed and k alone."""
 
 

@@ -7,6 +7,7 @@ axes. No block normalises or looks at the whole box.
 
 import itertools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,54 @@ SLOPE = 0.2
 """Slope of the leaky rectifier below zero."""
 
 
+class _Wrap(torch.autograd.Function):
+    """Wraps cells around the spatial axes; its gradient folds them back, and the other way round.
+
+    The gradient that PyTorch finds for its own circular padding copies the whole field for every
+    side, which cost a fifth of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, width: int) -> Tensor:  # noqa: ANN401
+        ctx.width = width
+        for axis in range(2, x.ndim):
+            end = x.shape[axis] - width
+            x = torch.cat([x.narrow(axis, end, width), x, x.narrow(axis, 0, width)], axis)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return _fold(gradients[0], ctx.width), None
+
+
+class _Fold(torch.autograd.Function):
+    """The adjoint of `_Wrap`: adds what was wrapped to where it came from."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, width: int) -> Tensor:  # noqa: ANN401
+        ctx.width = width
+        for axis in range(2, x.ndim):
+            cells = x.shape[axis] - 2 * width
+            inner = x.narrow(axis, width, cells).clone()
+            inner.narrow(axis, cells - width, width).add_(x.narrow(axis, 0, width))
+            inner.narrow(axis, 0, width).add_(x.narrow(axis, cells + width, width))
+            x = inner
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return pad_periodic(gradients[0], ctx.width), None
+
+
+def _fold(x: Tensor, width: int) -> Tensor:
+    folded: Tensor = _Fold.apply(x, width)  # type: ignore[no-untyped-call]
+    return folded
+
+
 def pad_periodic(x: Tensor, width: int) -> Tensor:
     """Wrap `width` cells around every side of the spatial axes."""
-    return functional.pad(x, (width, width) * (x.ndim - 2), mode="circular")
+    padded: Tensor = _Wrap.apply(x, width)  # type: ignore[no-untyped-call]
+    return padded
 
 
 def activate(x: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Checkpoints and weights on disk: safetensors with a JSON header, atomic and hashed.
 
-A file holds named tensors, and in its header ``content`` (JSON: shapes, scaling, counters) and
-``digest`` (sha256 over names, types and bytes of all tensors), checked whenever it is read. There
-are no pickles.
+A file holds named tensors, and in its header one entry, ``cosmogan``: JSON of ``content`` (shapes,
+scaling, counters) and ``digest`` (sha256 over it and names, types and bytes of all tensors), checked
+whenever it is read. One entry, since safetensors writes several in random order: equal content gives
+equal bytes. There are no pickles.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ from cosmogan.errors import CheckpointError
 from cosmogan.fields.files import clean_temporaries, make_folder, whole_file
 
 log = logging.getLogger(__name__)
+
+ENTRY = "cosmogan"
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> None:
@@ -41,10 +44,11 @@ def save(path: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) 
         If the disk is full or may not be written; an older file of that name stays.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    header = {"content": json.dumps(content, sort_keys=True), "digest": _digest(plain)}
+    header = {"content": content, "digest": _digest(plain, content)}
+    entry = {ENTRY: json.dumps(header, sort_keys=True)}
     make_folder(path.parent)
     with whole_file(path) as temporary:
-        temporary.write_bytes(serialise(plain, metadata=header))
+        temporary.write_bytes(serialise(plain, metadata=entry))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -59,18 +63,16 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path}: no such checkpoint; train first or give another path")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            entries = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        header = json.loads(entries.get(ENTRY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); use an older checkpoint") from error
-    if "content" not in header or "digest" not in header:
+    if not isinstance(header, dict) or header.keys() != {"content", "digest"}:
         raise CheckpointError(f"{path}: not a cosmogan checkpoint; give a file that train wrote")
-    if _digest(tensors) != header["digest"]:
-        raise CheckpointError(f"{path}: its tensors were altered; use an older checkpoint")
-    try:
-        content: dict[str, Any] = json.loads(header["content"])
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged ({error}); use an older checkpoint") from error
+    content: dict[str, Any] = header["content"]
+    if _digest(tensors, content) != header["digest"]:
+        raise CheckpointError(f"{path}: its content was altered; use an older checkpoint")
     return tensors, content
 
 
@@ -121,8 +123,8 @@ def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) 
         ) from error
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
+    total = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -39,6 +39,13 @@ log = logging.getLogger(__name__)
 
 FAILURES = 3
 """Lost workers after which the run gives up."""
+_HOPELESS = (
+    errors.TrainingError,
+    errors.SplitError,
+    errors.CheckpointError,
+    errors.LayoutError,
+    errors.RecipeError,
+)
 OUTCOME = "outcome.json"
 """How the workers ended; rank 0 writes it."""
 FOLLOW_SECONDS = 1.0
@@ -237,7 +244,7 @@ def _loop(config: dict[str, Any]) -> None:
     )
     try:
         outcome: dict[str, Any] = {"complete": work(plan, place)}
-    except (errors.TrainingError, errors.SplitError, errors.CheckpointError) as error:
+    except _HOPELESS as error:
         # every worker comes to the same conclusion: a restart would not help
         outcome = {"error": type(error).__name__, "message": str(error)}
     if rank == 0:

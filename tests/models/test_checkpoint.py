@@ -96,15 +96,27 @@ def test_one_flipped_bit_among_the_tensors_is_found(tmp_path_factory, data):
     flip(path, place, 1 << data.draw(st.integers(0, 7)))
     with pytest.raises(CheckpointError) as error:
         checkpoint.load(path)
-    assert "x.safetensors: its tensors were altered; use an older checkpoint" in one_line(error)
+    assert "x.safetensors: its content was altered; use an older checkpoint" in one_line(error)
 
 
 def test_a_header_that_is_no_json_is_refused(saved):
-    place = saved.read_bytes().index(b"shown") - 3  # the brace that opens the content
-    flip(saved, place)
+    flip(saved, saved.read_bytes().index(b"shown") - 3)  # the brace that opens the content
     with pytest.raises(CheckpointError) as error:
         checkpoint.load(saved)
     assert "damaged" in one_line(error)
+
+
+def test_a_flipped_digit_of_the_content_is_found(saved):
+    flip(saved, saved.read_bytes().index(b": 48") + 3)  # shown: 48 -> 49
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.load(saved)
+    assert "its content was altered" in one_line(error)
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    for number in range(5):
+        checkpoint.save(tmp_path / f"{number}.safetensors", TENSORS, CONTENT)
+    assert len({p.read_bytes() for p in tmp_path.iterdir()}) == 1
 
 
 def test_tensors_renamed_or_reshaped_are_found(tmp_path, saved):
@@ -116,7 +128,7 @@ def test_tensors_renamed_or_reshaped_are_found(tmp_path, saved):
         {n: t for n, t in tensors.items() if n != "step"},
     ):
         save_file(changed, tmp_path / "x.safetensors", metadata=header)
-        with pytest.raises(CheckpointError, match="its tensors were altered"):
+        with pytest.raises(CheckpointError, match="its content was altered"):
             checkpoint.load(tmp_path / "x.safetensors")
 
 
