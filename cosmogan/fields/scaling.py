@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SOFT, CEILING = 0.2, 1.05
 """Of the largest training density. The tail of the simulations falls faster than an exponential of
 what a network gives: with the soft part beginning at 0.8, cells above 60 % of the largest density
-were three times too many, and they alone raised the bispectrum by a quarter."""
+were two to three times too many, and carried a third of the third moment."""
 
 Array = TypeVar("Array", NDArray[np.float32], NDArray[np.float64], "Tensor")
 
