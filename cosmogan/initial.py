@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.fft
+import scipy.optimize
 from numpy.typing import NDArray
 
 from cosmogan.errors import RecipeError
-from cosmogan.mesh import at_cell_centres, frequencies, wavenumbers, white_noise_modes
+from cosmogan.mesh import at_cell_centres, frequencies, paint, wavenumbers, white_noise_modes
 
 Power = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """A spectrum: k [h/Mpc] to P [(Mpc/h)^3]."""
@@ -92,18 +93,117 @@ def displacements(
     first, second : (grid^3, 3) float32 array
         psi1 and psi2 of the module's head, in the order of the lattice [Mpc/h].
     """
+    k = _components(delta_k.shape[0], box_size)
+    first, second = _potentials(delta_k, k, threads)
+    return _gradient(-first, k, threads), _gradient(second, k, threads)
+
+
+def collapsed_displacements(
+    delta_k: NDArray[np.complex64],
+    box_size: float,
+    growth: tuple[float, float],
+    radius: float,
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Return displacements of a lattice that neither overshoot in clumps nor in filaments.
+
+    Above `radius` they are those of second order, below it those of spherical collapse::
+
+        psi = K psi_2LPT + (1 - K) psi_sc,  K(k) = exp(-k^2 radius^2 / 2)
+        div psi_sc = 3 (sqrt(1 - 2/3 D delta) - 1), or -3 where that has collapsed
+
+    (augmented LPT; Kitaura & Hess 2013, MNRAS 435, L78, equations 5 to 8).
+
+    Parameters
+    ----------
+    delta_k : (grid, grid, grid // 2 + 1) complex64 array
+        Linear density at redshift 0, as `linear_modes` makes it.
+    box_size : float
+        Side of the box [Mpc/h].
+    growth : tuple of float
+        D and D2 at the wanted redshift.
+    radius : float
+        Where the one takes over from the other [Mpc/h]; 0 is all second order.
+    threads : int
+        Workers of the Fourier transforms; the bits do not depend on it.
+
+    Returns
+    -------
+    (grid^3, 3) float32 array
+        In the order of the lattice [Mpc/h].
+    """
     grid = delta_k.shape[0]
-    k = [component.astype(np.float32) for component in wavenumbers(grid, box_size)]
-    inverse = _inverse_laplacian(k)
-    potential = at_cell_centres(delta_k, grid)
-    potential *= inverse
-    first = _gradient(potential, k, threads)
-    np.negative(first, out=first)
-    source = _second_order_source(potential, k, threads)
-    potential = scipy.fft.rfftn(source, workers=threads)
-    potential *= inverse
-    _clear_nyquist(potential)
-    return first, _gradient(potential, k, threads)
+    k = _components(grid, box_size)
+    first, second = _potentials(delta_k, k, threads)
+    potential = np.float32(growth[1]) * second - np.float32(growth[0]) * first
+    if radius > 0:
+        linear = np.float32(growth[0]) * density(delta_k, threads)
+        collapse = 3 * np.sqrt(np.maximum(1 - np.float32(2 / 3) * linear, 0)) - 3
+        alone = scipy.fft.rfftn(collapse, workers=threads) * _inverse_laplacian(k)
+        _clear_nyquist(alone)
+        kernel = np.exp(-0.5 * (radius**2) * (k[0] ** 2 + k[1] ** 2 + k[2] ** 2))
+        potential = alone + kernel.astype(np.float32) * (potential - alone)
+    return _gradient(potential, k, threads)
+
+
+def displaced_density(
+    delta_k: NDArray[np.complex64],
+    box_size: float,
+    growth: tuple[float, float],
+    *,
+    radius: float = 0.0,
+    window: str = "cic",
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Return the density of matter moved by `collapsed_displacements`, over its mean.
+
+    Displacements are computed on the cells and interpolated to particles on a lattice twice as
+    fine: with one particle a cell, the lattice would show in voids as stripes.
+
+    Parameters
+    ----------
+    delta_k, box_size, growth, radius, threads
+        As there; `crossing_radius` is a good radius.
+    window : {"ngp", "cic", "tsc", "pcs"}
+        Mass assignment.
+
+    Returns
+    -------
+    (grid, grid, grid) float32 array
+        Density over its mean.
+    """
+    grid = delta_k.shape[0]
+    moved = collapsed_displacements(delta_k, box_size, growth, radius, threads)
+    positions = _refine(moved.reshape(grid, grid, grid, 3)).reshape(-1, 3)
+    positions += lattice(2 * grid, box_size)
+    return paint(positions, grid, box_size, window)
+
+
+def crossing_radius(power: Power, growth: float) -> float:
+    """Return the Gaussian radius R [Mpc/h] at which the linear density scatters by one.
+
+    D^2 sigma^2(R) = D^2 int dlnk k^3 P(k) exp(-k^2 R^2) / 2 pi^2 = 1: smaller patches have
+    collapsed and their particles crossed. Zero if nothing larger than 0.01 Mpc/h has.
+
+    Parameters
+    ----------
+    power : callable
+        Linear spectrum at redshift 0, k [h/Mpc] to [(Mpc/h)^3].
+    growth : float
+        D at the wanted redshift.
+    """
+    logarithm = np.linspace(np.log(1e-4), np.log(1e3), 8192)
+    k = np.exp(logarithm)
+    variance = growth**2 * k**3 * power(k) / (2 * np.pi**2)
+
+    def excess(log_radius: float) -> float:
+        weight = np.exp(-((k * np.exp(log_radius)) ** 2))
+        return float(np.log(np.trapezoid(variance * weight, logarithm)))
+
+    smallest, largest = np.log(0.01), np.log(100.0)
+    if excess(smallest) <= 0:
+        return 0.0
+    return float(np.exp(scipy.optimize.brentq(excess, smallest, largest)))
 
 
 def lattice(grid: int, box_size: float) -> NDArray[np.float32]:
@@ -134,6 +234,23 @@ def _shell_values(power: Power, grid: int, box_size: float) -> NDArray[np.float6
         )
     values: NDArray[np.float64] = table[squares[0] + squares[1] + squares[2]]
     return values
+
+
+def _components(grid: int, box_size: float) -> list[NDArray[np.float32]]:
+    return [component.astype(np.float32) for component in wavenumbers(grid, box_size)]
+
+
+def _potentials(
+    delta_k: NDArray[np.complex64], k: list[NDArray[np.float32]], threads: int
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """Return the modes of phi and phi2 of the module's head, at the centres of cells."""
+    inverse = _inverse_laplacian(k)
+    first = at_cell_centres(delta_k, delta_k.shape[0])
+    first *= inverse
+    second = scipy.fft.rfftn(_second_order_source(first, k, threads), workers=threads)
+    second *= inverse
+    _clear_nyquist(second)
+    return first, second
 
 
 def _inverse_laplacian(k: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -170,6 +287,16 @@ def _second_order_source(
         mixed *= mixed
         source -= mixed
     return source
+
+
+def _refine(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Interpolate (n, n, n, c) linearly to the centres of the eighths of the cells."""
+    for axis in range(3):
+        near = np.float32(0.75) * values
+        far = [np.float32(0.25) * np.roll(values, shift, axis) for shift in (1, -1)]
+        shape = [2 * n if i == axis else n for i, n in enumerate(values.shape)]
+        values = np.stack([near + far[0], near + far[1]], axis + 1).reshape(shape)
+    return values
 
 
 def _clear_nyquist(modes: NDArray[np.complex64]) -> None:

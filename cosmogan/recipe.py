@@ -64,7 +64,7 @@ class BoxesTable(Table):
 class SimulateTable(Table):
     """The N-body runs that are the truth of this run."""
 
-    box_size: Positive = 256.0
+    box_size: Positive = 128.0
     """Side of the periodic box [Mpc/h]."""
     particles: Annotated[int, Field(ge=8)] = 128
     """Particles per side."""
@@ -105,9 +105,11 @@ class SimulateTable(Table):
 class TrainTable(Table):
     """The generator, the discriminator and how they learn."""
 
-    latent: Literal["gaussian"] = "gaussian"
-    """The field the generator starts from: `gaussian`, coloured by theory."""
-    images: Count = 18_000
+    latent: Literal["gaussian", "lpt"] = "lpt"
+    """The field the generator starts from: `lpt`, initial conditions displaced by perturbation
+    theory, or `gaussian`, lognormal fields coloured by theory, for simulations whose initial
+    conditions are not known."""
+    images: Count = 20_000
     """Length of the training [real fields shown]."""
     batch: Annotated[int, Field(ge=2)] = 16
     """Fields in a step, over all workers."""
@@ -123,7 +125,7 @@ class TrainTable(Table):
     """Channels of the discriminator, from fine to coarse."""
     learning_rate: Positive = 4e-4
     """Start of the cosine schedule; it ends at a quarter."""
-    gamma: Positive = 10.0
+    gamma: Positive = 1.0
     """Weight of R1 + R2 on the field; ends at a tenth."""
     gamma_statistics: Positive = 1.0
     """Weight of R1 + R2 on the summary statistics."""
@@ -140,7 +142,7 @@ class TrainTable(Table):
 class EmulateTable(Table):
     """The fields asked of the trained network."""
 
-    count: Count = 1000
+    count: Count = 4000
     """How many."""
     seed: Annotated[int, Field(ge=0)] = 7
     """Field k depends on the checkpoint, this seed and k alone."""

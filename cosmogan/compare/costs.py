@@ -43,7 +43,7 @@ def costs(
     -------
     list of Cost
         Per field, every slice of a box counted; and per independent realisation, where a box counts
-        once and an emulated field is one of its own. Empty if a time is missing.
+        once, simulated or emulated. Empty if a time is missing.
     """
     truth, network = (_cpu(timings, names) for names in (SIMULATING, EMULATING))
     fields = sum(len(table) for table in simulated)
@@ -53,7 +53,7 @@ def costs(
     return [
         Cost("per field, every slice of a box counted", truth / fields, network / len(emulated)),
         Cost(
-            "per independent realisation: one box, one emulated field",
+            "per independent realisation: a box counts once, however many slices it gives",
             truth / boxes,
             network / _independent(emulated),
         ),

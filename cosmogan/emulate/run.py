@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.emulate.sample import Emulator, Kind, find_weights, load
-from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
+from cosmogan.fields.layout import Layout, provenance
 from cosmogan.fields.store import (
     FieldSet,
     Shard,
@@ -107,11 +107,8 @@ class Maker:
         theory = self.emulator.theory
         parameters = dict(zip(theory.names, theory.parameters[row], strict=True))
         sample = self.emulator.sample(len(rows), seed, start=rows.start, **parameters)
-        origin = np.zeros(len(rows), ORIGIN_DTYPE)
-        origin["simulation"] = origin["seed"] = sample.seeds
-        origin["axis"] = origin["slab"] = -1
         table: NDArray[np.float64] = np.tile(theory.parameters[row], (len(rows), 1))
-        return write_shard(out, number, sample.fields, table, origin)
+        return write_shard(out, number, sample.fields, table, sample.origin)
 
 
 def emulated_layout(emulator: Emulator) -> Layout:

@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from cosmogan.errors import CheckpointError, RecipeError
-from cosmogan.models.latent import Theory
-from cosmogan.models.source import Source, derive_seed, generate
+from cosmogan.models.latent import make_latent
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.source import Source, generate
+from cosmogan.models.theory import Theory
 from cosmogan.models.weights import Weights, load_weights
 
 Kind = Literal["trained", "untrained", "lognormal"]
@@ -37,8 +39,9 @@ class Sample:
         Side of a field [Mpc/h].
     thickness : float
         Depth over which slices are averaged [Mpc/h].
-    seeds : (n,) int64 ndarray
-        Seed of each field's latent and noise.
+    origin : (n,) structured ndarray
+        Simulation and seed of each field's latent, and where a slice was cut from its box: fields
+        of one simulation are not independent.
     parameters : dict of str to float
         Cosmology and redshift.
     """
@@ -47,7 +50,7 @@ class Sample:
     x: NDArray[np.float64]
     box_size: float
     thickness: float
-    seeds: NDArray[np.int64]
+    origin: NDArray[np.void]
     parameters: dict[str, float]
 
     def __len__(self) -> int:
@@ -80,8 +83,10 @@ class Emulator:
 
     def __init__(self, weights: Weights, kind: Kind = "trained") -> None:
         self.weights, self.kind = weights, kind
-        layout, generator = weights.layout, weights.generator
-        self.source = Source(weights.theory, generator.scaling, generator.shape, layout.grid)
+        theory, generator = weights.theory, weights.generator
+        start = "gaussian" if kind == "lognormal" else weights.latent
+        self.latent = make_latent(start, theory, weights.layout.grid)
+        self.source = Source(self.latent, theory, generator.scaling, generator.shape)
 
     @property
     def theory(self) -> Theory:
@@ -118,15 +123,44 @@ class Emulator:
             )
         row = self.row(parameters)
         fields = np.concatenate(list(self._blocks(start, start + count, seed, row)))
-        layout = self.weights.layout
-        return Sample(
-            fields=fields,
-            x=(np.arange(layout.grid, dtype=np.float64) + 0.5) * layout.cell_size,
-            box_size=layout.box_size,
-            thickness=layout.thickness,
-            seeds=np.array([derive_seed(seed, k) for k in range(start, start + count)]),
-            parameters=dict(zip(self.theory.names, self.theory.parameters[row], strict=True)),
-        )
+        return self._label(fields, self.latent.origins(seed, range(start, start + count)), row)
+
+    def counterparts(self, origin: NDArray[np.void], seed: int = 0, **parameters: float) -> Sample:
+        """Make what the emulator holds simulated fields for, given their initial conditions.
+
+        Parameters
+        ----------
+        origin : (n,) structured array
+            Of the simulated fields, as in ``cosmogan.open(path).origin``; they must be made by
+            `cosmogan.simulate` in boxes of the trained size.
+        seed : int
+            Of what the initial conditions leave open.
+        **parameters : float
+            Cosmology and redshift; those not given are the trained ones.
+
+        Returns
+        -------
+        Sample
+            Field i belongs to ``origin[i]``.
+
+        Raises
+        ------
+        RecipeError
+            If the latent knows no initial conditions, or the network was not trained there.
+        """
+        if self.weights.latent != "lpt" or self.kind == "lognormal":
+            raise RecipeError(
+                "this emulator starts from no initial conditions; train one with latent = 'lpt'"
+            )
+        row, size = self.row(parameters), self.weights.micro_batch
+        seeds = [derive_seed(seed, k) for k in range(len(origin))]
+        whole = -(-len(origin) // size) * size
+        padded = np.resize(np.arange(len(origin)), whole)
+        blocks = [
+            self._make(origin[some], [seeds[i] for i in some], row)
+            for some in padded.reshape(-1, size)
+        ]
+        return self._label(np.concatenate(blocks)[: len(origin)], origin, row)
 
     def row(self, parameters: dict[str, float]) -> int:
         """Return which of the trained parameters is meant.
@@ -146,23 +180,36 @@ class Emulator:
     def _blocks(self, start: int, stop: int, seed: int, row: int) -> Iterator[NDArray[np.float32]]:
         size = self.weights.micro_batch
         for first in range(start - start % size, stop, size):
-            seeds = [derive_seed(seed, k) for k in range(first, first + size)]
-            block = self._make(seeds, row)
+            numbers = range(first, first + size)
+            seeds = [derive_seed(seed, k) for k in numbers]
+            block = self._make(self.latent.origins(seed, numbers), seeds, row)
             yield block[max(start - first, 0) : stop - first]
 
-    def _make(self, seeds: list[int], row: int) -> NDArray[np.float32]:
+    def _make(self, origins: NDArray[np.void], seeds: list[int], row: int) -> NDArray[np.float32]:
+        rows = [row] * len(seeds)
         if self.kind == "lognormal":
-            return np.stack([self.source.lognormal(s, row) for s in seeds])
+            return self.latent.density(origins, rows)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             with torch.inference_mode():
-                draw = self.source.draw(seeds, [row] * len(seeds))
+                draw = self.source.draw(self.source.latents(origins, rows), seeds, rows)
                 y = generate(self.weights.generator, draw)[:, 0].numpy()
         finally:
             torch.set_num_threads(threads)
         density: NDArray[np.float32] = self.weights.generator.scaling.inverse(y).astype(np.float32)
         return density
+
+    def _label(self, fields: NDArray[np.float32], origin: NDArray[np.void], row: int) -> Sample:
+        layout = self.weights.layout
+        return Sample(
+            fields=fields,
+            x=(np.arange(layout.grid, dtype=np.float64) + 0.5) * layout.cell_size,
+            box_size=layout.box_size,
+            thickness=layout.thickness,
+            origin=origin,
+            parameters=dict(zip(self.theory.names, self.theory.parameters[row], strict=True)),
+        )
 
 
 def load(path: str | Path, kind: Kind = "trained") -> Emulator:

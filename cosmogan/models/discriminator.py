@@ -37,12 +37,15 @@ class DiscriminatorShape:
         Channels per level, from fine (half the grid) to coarse.
     conditions : int
         Number of parameters that vary in the training set.
+    sees_latent : bool
+        Whether each field is judged beside the latent it belongs to.
     """
 
     dimension: int
     grid: int
     widths: tuple[int, ...]
     conditions: int = 0
+    sees_latent: bool = False
 
 
 class Whitening(nn.Module):
@@ -102,7 +105,7 @@ class Discriminator(nn.Module):
         self.shape = shape
         d, widths = shape.dimension, shape.widths
         self.whitening = Whitening(shape.grid, d)
-        self.stem = Convolution(d, 2 * 2**d, widths[0])
+        self.stem = Convolution(d, (2 + shape.sees_latent) * 2**d, widths[0])
         self.blocks = nn.ModuleList(ResidualBlock(d, w, depth=len(widths)) for w in widths)
         self.narrow = nn.ModuleList(
             Convolution(d, fine, coarse, width=1, bias=False) for fine, coarse in pairwise(widths)
@@ -128,13 +131,24 @@ class Discriminator(nn.Module):
         self.whitening.fit(fields)
         self.summaries.standardise(fields)
 
-    def forward(self, y: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """Return the score (n,) of fields (n, 1, N, ...) in training space."""
-        return self.judge_field(y, conditions) + self.judge_summaries(self.summaries(y), conditions)
+    def forward(
+        self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
+    ) -> Tensor:
+        """Return the score (n,) of fields (n, 1, N, ...) in training space.
 
-    def judge_field(self, y: Tensor, conditions: Tensor | None = None) -> Tensor:
+        `conditions` (n, c) and `latent` (n, 1, N, ...) are what the fields belong to.
+        """
+        by_field = self.judge_field(y, conditions, latent)
+        return by_field + self.judge_summaries(self.summaries(y), conditions)
+
+    def judge_field(
+        self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
+    ) -> Tensor:
         """Return the first branch's score (n,)."""
-        x = self.stem(space_to_depth(torch.cat([y, self.whitening(y)], 1)))
+        seen = [y, self.whitening(y)]
+        if self.shape.sees_latent and latent is not None:
+            seen.append(latent)
+        x = self.stem(space_to_depth(torch.cat(seen, 1)))
         for level, block in enumerate(self.blocks):
             if level:
                 x = self.narrow[level - 1](halve(x))

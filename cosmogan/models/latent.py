@@ -1,138 +1,152 @@
 """What the generator starts from: a physical field made from a seed, and white noise.
 
-The `gaussian` latent is a lognormal universe (Coles & Jones 1991): a Gaussian random field g whose
+There are two kinds of field, both on the output grid and right at large scales before training
+starts. `gaussian` is a lognormal universe (Coles & Jones 1991): a Gaussian random field g whose
 spectrum is coloured by theory, so that exp(g - <g^2>/2) has the power spectrum of the nonlinear
-density, with the windows of mass assignment and slab applied. It exists at any box size and
-cosmology and its large scales are right before training starts.
+density, with the windows of mass assignment and slab applied. `lpt` is cut from a box: initial
+conditions with the linear spectrum, displaced to second order with spherical collapse at small
+scales, painted (`cosmogan.initial.displaced_density`). It knows the cosmic web, and given the seed of a simulation
+it is what theory knows of that very simulation.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from cosmogan.errors import RecipeError
-from cosmogan.mesh import white_noise_cells, white_noise_modes, window_transform
+from cosmogan.fields.cut import cut_box
+from cosmogan.fields.cut import origins as make_origins
+from cosmogan.initial import crossing_radius, displaced_density, linear_modes
+from cosmogan.mesh import white_noise_cells, white_noise_modes
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.theory import Theory
 
-LINE_OF_SIGHT = 512
-"""Wavenumbers of the projection integral."""
+LatentKind = Literal["gaussian", "lpt"]
+
+SLABS = 32
+"""Most slices that are cut from a box along an axis, evenly spaced: the next one is much the same."""
+MEMORY = 2**30
+"""Boxes are kept up to so many bytes."""
+_BOX = 6
+"""Sets the seeds of boxes apart from those of fields."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Theory:
-    """Nonlinear power spectra of the trained parameters, and the windows of the fields.
+class Latent(Protocol):
+    """A kind of latent, at all trained parameters, on one grid."""
 
-    Attributes
+    def origins(self, seed: int, numbers: Sequence[int]) -> NDArray[np.void]:
+        """Return where the latents of fields `numbers` of a seed come from, (n,) `ORIGIN_DTYPE`."""
+
+    def density(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the latents at origins and rows of the theory, density over mean (n, N, ...)."""
+
+
+class GaussianLatent:
+    """Lognormal fields, each a universe of its own.
+
+    Parameters
     ----------
-    dimension : {2, 3}
-        Slices or cubes.
-    cell_size : float
-        [Mpc/h].
-    thickness : int
-        Thickness of a slice [cells]; ignored for cubes.
-    window : str
-        Mass assignment.
-    names : tuple of str
-        Names of the parameters.
-    parameters : (m, p) ndarray
-        Parameters for which there is a spectrum.
-    k : (b,) ndarray
-        [h/Mpc].
-    power : (m, b) ndarray
-        Three-dimensional nonlinear power [(Mpc/h)^3].
+    theory : Theory
+        Nonlinear spectra.
+    grid : int
+        Cells per side.
     """
 
-    dimension: int
-    cell_size: float
-    thickness: int
-    window: str
-    names: tuple[str, ...]
-    parameters: NDArray[np.float64]
-    k: NDArray[np.float64]
-    power: NDArray[np.float64]
+    def __init__(self, theory: Theory, grid: int) -> None:
+        self.theory, self.grid = theory, grid
+        self._colour = lru_cache(maxsize=64)(self._make_colour)
 
-    def row(self, parameters: ArrayLike) -> int:
-        """Return which spectrum belongs to `parameters` (p,).
+    def origins(self, seed: int, numbers: Sequence[int]) -> NDArray[np.void]:
+        """Return a seed of its own for every field."""
+        none = np.full(len(numbers), -1)
+        made = make_origins(none, none)
+        made["simulation"] = made["seed"] = [derive_seed(seed, k) for k in numbers]
+        return made
 
-        Raises
-        ------
-        RecipeError
-            If the network was not trained there.
-        """
-        asked = np.asarray(parameters, dtype=np.float64)
-        same = np.all(np.isclose(self.parameters, asked, rtol=1e-9, atol=1e-12), axis=1)
-        if not same.any():
-            values = ", ".join(f"{n} = {v:g}" for n, v in zip(self.names, asked, strict=True))
-            raise RecipeError(f"{values}: the network was not trained there; ask for its own")
-        return int(np.flatnonzero(same)[0])
+    def density(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return a lognormal field for every seed."""
+        seeds = origins["seed"].tolist()
+        d = self.theory.dimension
+        fields = [
+            lognormal_field(s, self._colour(r), self.grid, d)
+            for s, r in zip(seeds, rows, strict=True)
+        ]
+        return np.stack(fields)
 
-    def conditions(self, parameters: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return those of the parameters (n, p) that vary, scaled to [-1, 1]: (n, conditions)."""
-        low, high = self.parameters.min(0), self.parameters.max(0)
-        varied = high > low
-        middle, half = (low + high)[varied] / 2, (high - low)[varied] / 2
-        scaled: NDArray[np.float32] = ((parameters[:, varied] - middle) / half).astype(np.float32)
-        return scaled
+    def _make_colour(self, row: int) -> "Colour":
+        return gaussian_colour(self.theory, row, self.grid)
+
+
+class LptLatent:
+    """Samples cut from boxes that theory displaced; field k comes from box k // m.
+
+    Parameters
+    ----------
+    theory : Theory
+        Linear spectra and growth.
+    grid : int
+        Cells per side; the box has as many particles.
+    """
+
+    def __init__(self, theory: Theory, grid: int) -> None:
+        self.theory, self.grid = theory, grid
+        box_bytes = 4 * grid**3 * (3 if theory.dimension == 2 else 1)
+        self._box = lru_cache(maxsize=max(MEMORY // box_bytes, 4))(self._make_box)
+        self._radius = lru_cache(maxsize=1024)(self._make_radius)
 
     @property
-    def num_conditions(self) -> int:
-        """Number of parameters that vary."""
-        return int(np.ptp(self.parameters, axis=0).astype(bool).sum())
+    def slabs(self) -> int:
+        """Slices of a box along an axis."""
+        return self.grid // self.theory.thickness if self.theory.dimension == 2 else 1
 
-    def field_power(self, row: int, k: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the spectrum of the fields at wavevectors of their own dimension.
+    def origins(self, seed: int, numbers: Sequence[int]) -> NDArray[np.void]:
+        """Return box, axis and slab of each field; a box gives three axes of up to `SLABS` slabs."""
+        number = np.asarray(numbers)
+        if self.theory.dimension == 3:
+            box, axis, slab = number, np.full_like(number, -1), np.full_like(number, -1)
+        else:
+            used = min(SLABS, self.slabs)
+            box, place = np.divmod(number, 3 * used)
+            axis, slab = place // used, place % used * self.slabs // used
+        made = make_origins(axis, slab)
+        made["simulation"] = made["seed"] = [derive_seed(seed, k, _BOX) for k in box.tolist()]
+        return made
 
-        Parameters
-        ----------
-        row : int
-            Which spectrum.
-        k : sequence of ndarray
-            Components of the wavevectors, broadcastable [h/Mpc].
+    def density(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Cut the samples from their boxes."""
+        samples = [
+            self._box(int(o["seed"]), row)[self._place(o)]
+            for o, row in zip(origins, rows, strict=True)
+        ]
+        return np.stack(samples)
 
-        Returns
-        -------
-        ndarray
-            [(Mpc/h)^dimension], windows applied, first aliases of the mesh included.
+    def _place(self, origin: np.void) -> int:
+        cube = self.theory.dimension == 3
+        return 0 if cube else int(origin["axis"]) * self.slabs + int(origin["slab"])
 
-        Notes
-        -----
-        Slices: P_2D(k) = int dk_z / 2 pi P(k, k_z) W(k)^2 W(k_z)^2 S(k_z)^2 with the window W of
-        the mass assignment and S the mean over the planes of the slab.
-        """
-        sampling = 2 * np.pi / self.cell_size
-        nothing: NDArray[np.float64] = np.zeros(np.broadcast_shapes(*(x.shape for x in k)))
-        total = nothing
-        for shift in itertools.product((-1, 0, 1), repeat=len(k)):
-            shifted = [x + s * sampling for x, s in zip(k, shift, strict=True)]
-            squared = sum((x**2 for x in shifted), start=nothing)
-            window = window_transform(shifted, self.cell_size, self.window) ** 2
-            total = total + window * self._unwindowed(row, squared)
-        return total
+    def _make_box(self, seed: int, row: int) -> NDArray[np.float32]:
+        theory = self.theory
+        box_size = self.grid * theory.cell_size
+        density = displaced_density(
+            linear_modes(seed, self.grid, box_size, theory.linear_power(row)),
+            box_size,
+            theory.growth(row),
+            radius=self._radius(row),
+            window=theory.window,
+        )
+        return cut_box(density, theory.dimension, theory.thickness)[0]
 
-    def _unwindowed(self, row: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.dimension == 3:
-            return self._interpolate(row, squared)
-        depth, weight = self._line_of_sight()
-        projected: NDArray[np.float64] = np.zeros_like(squared)
-        for z, w in zip(depth, weight, strict=True):
-            projected += w * self._interpolate(row, squared + z**2)
-        return projected
+    def _make_radius(self, row: int) -> float:
+        return crossing_radius(self.theory.linear_power(row), self.theory.growth(row)[0])
 
-    def _line_of_sight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        edges = np.linspace(0, 6 * np.pi / self.cell_size, LINE_OF_SIGHT + 1)
-        z = (edges[1:] + edges[:-1]) / 2
-        half = z * self.cell_size / 2
-        slab = np.sin(self.thickness * half) / (self.thickness * np.sin(half))
-        window = window_transform([z], self.cell_size, self.window) ** 2
-        return z, np.diff(edges) / np.pi * window * slab**2
 
-    def _interpolate(self, row: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
-        logarithm = 0.5 * np.log(np.maximum(squared, self.k[0] ** 2))
-        power = np.exp(np.interp(logarithm, np.log(self.k), np.log(self.power[row])))
-        return np.where(squared > 0, power, 0.0)
+def make_latent(kind: LatentKind, theory: Theory, grid: int) -> Latent:
+    """Return the latent of a kind."""
+    return LptLatent(theory, grid) if kind == "lpt" else GaussianLatent(theory, grid)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def judge(
     real: Tensor,
     generated: Tensor,
     conditions: Tensor | None,
+    latent: Tensor | None = None,
     *,
     gamma: float,
     gamma_summaries: float,
@@ -55,6 +56,8 @@ def judge(
         Fields in training space; gradients do not flow through them.
     conditions : (n, conditions) tensor or None
         Parameters of both members of each pair.
+    latent : (n, 1, N, ...) tensor or None
+        What both members of each pair started from, if the discriminator sees it.
     gamma, gamma_summaries : float
         Weights of R1 + R2 in cells and in standardised summaries.
 
@@ -64,9 +67,9 @@ def judge(
     + gamma_s/2 < |dD_summaries/ds(r)|^2 + |dD_summaries/ds(g)|^2 >.
     """
     fields = torch.cat([real, generated]).detach()
-    both = None if conditions is None else torch.cat([conditions, conditions])
+    both = _twice(conditions)
     summaries = discriminator.summaries(fields).requires_grad_()
-    by_field = discriminator.judge_field(fields.requires_grad_(), both)
+    by_field = discriminator.judge_field(fields.requires_grad_(), both, _twice(latent))
     by_summaries = discriminator.judge_summaries(summaries, both)
     penalty = _squared_gradient(by_field, fields)
     penalty_summaries = _squared_gradient(by_summaries, summaries)
@@ -82,12 +85,21 @@ def judge(
 
 
 def persuade(
-    discriminator: Discriminator, real: Tensor, generated: Tensor, conditions: Tensor | None
+    discriminator: Discriminator,
+    real: Tensor,
+    generated: Tensor,
+    conditions: Tensor | None,
+    latent: Tensor | None = None,
 ) -> Tensor:
     """Return the generator's loss on pairs of fields: < softplus(D(r) - D(g)) >."""
     with torch.no_grad():
-        score_real = discriminator(real, conditions)
-    return functional.softplus(score_real - discriminator(generated, conditions)).mean()
+        score_real = discriminator(real, conditions, latent)
+    score_generated = discriminator(generated, conditions, latent)
+    return functional.softplus(score_real - score_generated).mean()
+
+
+def _twice(given: Tensor | None) -> Tensor | None:
+    return None if given is None else torch.cat([given, given])
 
 
 def _squared_gradient(score: Tensor, inputs: Tensor) -> Tensor:

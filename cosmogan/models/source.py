@@ -7,7 +7,6 @@ which the network sees its latent; the output is turned back and stays aligned w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,19 +15,14 @@ from torch import Tensor
 
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import Colour, Theory, gaussian_colour, lognormal_field, white_noise
+from cosmogan.models.latent import Latent, white_noise
 from cosmogan.models.orientation import (
     Orientation,
     draw_orientation,
     orient,
     restore_orientation,
 )
-
-
-def derive_seed(*path: int) -> int:
-    """Return a seed in [0, 2^63) that depends on all of `path` but zeros at its end."""
-    state = np.random.SeedSequence(path).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
+from cosmogan.models.theory import Theory
 
 
 @dataclass(frozen=True)
@@ -58,35 +52,37 @@ class Source:
 
     Parameters
     ----------
+    latent : Latent
+        What it starts from.
     theory : Theory
-        Spectra of the latent.
+        Trained parameters.
     scaling : Scaling
         Training space.
     shape : GeneratorShape
         Of the network that is fed.
-    grid : int
-        Cells per side.
     """
 
-    def __init__(self, theory: Theory, scaling: Scaling, shape: GeneratorShape, grid: int) -> None:
-        self.theory, self.scaling, self.shape, self.grid = theory, scaling, shape, grid
-        self._colour = lru_cache(maxsize=64)(self._make_colour)
+    def __init__(
+        self, latent: Latent, theory: Theory, scaling: Scaling, shape: GeneratorShape
+    ) -> None:
+        self.latent, self.theory, self.scaling, self.shape = latent, theory, scaling, shape
 
-    def lognormal(self, seed: int, row: int = 0) -> NDArray[np.float32]:
-        """Return the latent of a seed as a density over mean (N, ...) float32."""
-        return lognormal_field(seed, self._colour(row), self.grid, self.shape.dimension)
+    def latents(self, origins: NDArray[np.void], rows: Sequence[int]) -> Tensor:
+        """Return latents (n, 1, N, ...) in training space for origins and rows of the theory."""
+        density = self.latent.density(origins, rows)
+        return torch.from_numpy(self.scaling.forward(density).astype(np.float32))[:, None]
 
-    def draw(self, seeds: Sequence[int], rows: Sequence[int], device: str = "cpu") -> Draw:
-        """Make the network's inputs for each seed and row of parameters."""
+    def draw(
+        self, latents: Tensor, seeds: Sequence[int], rows: Sequence[int], device: str = "cpu"
+    ) -> Draw:
+        """Make the network's inputs from latents, and noise and orientation from each seed."""
         d = self.shape.dimension
         orientations = [draw_orientation(s, d, self.shape.stride) for s in seeds]
-        latent = np.stack([self.lognormal(s, r) for s, r in zip(seeds, rows, strict=True)])
-        y = torch.from_numpy(self.scaling.forward(latent))[:, None]
-        grids = self.shape.noise_grids(self.grid)
+        grids = self.shape.noise_grids(latents.shape[-1])
         noise = [white_noise(s, grids, d) for s in seeds]
         conditions = self.theory.conditions(self.theory.parameters[list(rows)])
         return Draw(
-            latent=orient(y, orientations).to(device),
+            latent=orient(latents, orientations).to(device),
             noise=[
                 torch.from_numpy(np.stack(level))[:, None].to(device)
                 for level in zip(*noise, strict=True)
@@ -94,9 +90,6 @@ class Source:
             conditions=torch.from_numpy(conditions).to(device) if conditions.size else None,
             orientations=orientations,
         )
-
-    def _make_colour(self, row: int) -> Colour:
-        return gaussian_colour(self.theory, row, self.grid)
 
 
 def generate(generator: Generator, draw: Draw) -> Tensor:

@@ -12,7 +12,8 @@ from cosmogan.fields.layout import Layout
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.checkpoint import load, prefixed, restore, save, under
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import Theory
+from cosmogan.models.latent import LatentKind
+from cosmogan.models.theory import Theory
 
 FORMAT, VERSION = "cosmogan-weights", 1
 MICRO_BATCH = 16
@@ -27,6 +28,8 @@ class Weights:
     ----------
     generator : Generator
         In evaluation mode, without gradients.
+    latent : {"gaussian", "lpt"}
+        What the generator starts from.
     theory : Theory
         Spectra of the latent.
     layout : Layout
@@ -38,6 +41,7 @@ class Weights:
     """
 
     generator: Generator
+    latent: LatentKind
     theory: Theory
     layout: Layout
     micro_batch: int
@@ -49,12 +53,14 @@ def save_weights(
     generator: Generator,
     theory: Theory,
     *,
+    latent: LatentKind,
     layout: Layout,
     made_by: Mapping[str, str],
     training: Mapping[str, Any],
 ) -> None:
     """Write a generator; `training` says where in its training it stands."""
-    arrays = {"parameters": theory.parameters, "k": theory.k, "power": theory.power}
+    names = ("parameters", "k", "power", "linear")
+    arrays = {name: getattr(theory, name) for name in names}
     tensors = {
         **prefixed("generator", generator.state_dict()),
         **prefixed("theory", {name: torch.from_numpy(a) for name, a in arrays.items()}),
@@ -64,6 +70,7 @@ def save_weights(
         "version": VERSION,
         "generator": generator.shape.as_dict(),
         "scaling": generator.scaling.as_dict(),
+        "latent": latent,
         "theory": {
             "dimension": theory.dimension,
             "cell_size": theory.cell_size,
@@ -105,6 +112,7 @@ def load_weights(path: Path) -> Weights:
     layout = content["layout"]
     return Weights(
         generator=generator.requires_grad_(False).eval(),
+        latent=content["latent"],
         theory=Theory(**theory, **arrays),
         layout=Layout.from_attributes(layout["attributes"], layout["parameter_names"]),
         micro_batch=int(content["micro_batch"]),

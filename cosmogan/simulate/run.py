@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.cosmology import Cosmology, PowerTable, linear_power
-from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
+from cosmogan.fields.cut import cut_box
+from cosmogan.fields.layout import Layout, provenance
 from cosmogan.fields.store import (
     FieldSet,
     Shard,
@@ -204,24 +205,7 @@ def cut_fields(
         `axis` and `slab` filled in.
     """
     density = paint(snapshot.positions, (cut.grid,) * 3, box_size, cut.window)
-    if cut.dimension == 3:
-        origin = np.zeros(1, ORIGIN_DTYPE)
-        origin["axis"] = origin["slab"] = -1
-        return density[None], origin
-    slabs = cut.grid // cut.thickness
-    fields = np.concatenate([_slabs(density, axis, slabs) for axis in range(3)])
-    origin = np.zeros(len(fields), ORIGIN_DTYPE)
-    origin["axis"] = np.repeat(np.arange(3), slabs)
-    origin["slab"] = np.tile(np.arange(slabs), 3)
-    return fields, origin
-
-
-def _slabs(density: NDArray[np.float32], axis: int, count: int) -> NDArray[np.float32]:
-    """Return the means over slabs across `axis`, (count, grid, grid), summed in float64."""
-    turned = np.moveaxis(density, axis, 0)
-    blocks = turned.reshape(count, -1, *turned.shape[1:])
-    means: NDArray[np.float64] = blocks.mean(axis=1, dtype=np.float64)
-    return means.astype(np.float32)
+    return cut_box(density, cut.dimension, cut.thickness)
 
 
 def _cosmology(recipe: Recipe) -> Cosmology:

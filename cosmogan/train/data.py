@@ -5,21 +5,48 @@ from a permutation of (seed, epoch), its orientation from (seed, c).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosmogan.errors import TrainingError
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.scaling import Scaling
 from cosmogan.fields.store import check_split, refuse_fixed
-from cosmogan.models.latent import Theory
-from cosmogan.models.orientation import draw_orientation, orient
-from cosmogan.models.source import derive_seed
+from cosmogan.models.orientation import Orientation, draw_orientation, orient
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.source import Source
+from cosmogan.models.theory import Theory
 
 SAMPLE = 2048
 """At most so many fields are read to fix scales."""
+RELATED = 0.2
+"""Least correlation of simulated fields with the latents of their own initial conditions."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training fields and what belongs to them.
+
+    Attributes
+    ----------
+    fields : (n, 1, N, ...) tensor
+        In training space, oriented.
+    origins : (n,) structured array
+        Where they were cut from.
+    rows : list of int
+        Of the theory.
+    orientations : list of Orientation
+        How each was turned.
+    """
+
+    fields: Tensor
+    origins: NDArray[np.void]
+    rows: list[int]
+    orientations: list[Orientation]
 
 
 class TrainingFields:
@@ -44,12 +71,11 @@ class TrainingFields:
 
     def __init__(self, fields: FieldSet, scaling: Scaling, theory: Theory, seed: int) -> None:
         self.fields, self.scaling, self.seed = fields, scaling, seed
-        parameters, which = np.unique(fields.parameters, axis=0, return_inverse=True)
-        self.rows = np.array([theory.row(p) for p in parameters])[which.reshape(-1)]
+        self.rows, self.origins = rows_of(fields, theory), fields.origin
         self._epoch, self._order = -1, np.arange(len(fields))
 
-    def at(self, cursors: Sequence[int]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Return the fields (n, 1, N, ...) in training space and their rows of the theory (n,)."""
+    def at(self, cursors: Sequence[int]) -> Batch:
+        """Return the fields at cursors."""
         index = np.array([self._index(c) for c in cursors])
         y = to_tensor(self.fields[index], self.scaling)
         layout = self.fields.layout
@@ -57,7 +83,7 @@ class TrainingFields:
             draw_orientation(derive_seed(self.seed, 3, c), layout.dimension, layout.grid)
             for c in cursors
         ]
-        return orient(y, turns), self.rows[index]
+        return Batch(orient(y, turns), self.origins[index], self.rows[index].tolist(), turns)
 
     def _index(self, cursor: int) -> int:
         epoch, place = divmod(cursor, len(self.fields))
@@ -72,10 +98,21 @@ def to_tensor(fields: NDArray[np.float32], scaling: Scaling) -> Tensor:
     return torch.from_numpy(scaling.forward(fields).astype(np.float32))[:, None]
 
 
-def spread_rows(fields: FieldSet) -> NDArray[np.float32]:
-    """Return up to `SAMPLE` fields, evenly spread over the data set."""
-    rows = np.unique(np.linspace(0, len(fields) - 1, min(SAMPLE, len(fields))).astype(int))
-    return fields[rows]
+def rows_of(fields: FieldSet, theory: Theory) -> NDArray[np.int64]:
+    """Return the rows of the theory (n,) that the fields' parameters are.
+
+    Raises
+    ------
+    RecipeError
+        If there is no spectrum for the parameters of a field.
+    """
+    parameters, which = np.unique(fields.parameters, axis=0, return_inverse=True)
+    return np.array([theory.row(p) for p in parameters])[which.reshape(-1)]
+
+
+def spread(fields: FieldSet, most: int = SAMPLE) -> NDArray[np.int64]:
+    """Return the numbers of up to `most` fields, evenly spread over the data set."""
+    return np.unique(np.linspace(0, len(fields) - 1, min(most, len(fields))).astype(int))
 
 
 def check_training(train: FieldSet, validation: FieldSet) -> None:
@@ -91,3 +128,22 @@ def check_training(train: FieldSet, validation: FieldSet) -> None:
     check_split(train=train, validation=validation)
     refuse_fixed(train)
     refuse_fixed(validation)
+
+
+def check_origins(data: TrainingFields, source: Source) -> None:
+    """Refuse fields whose seeds are not those of their initial conditions.
+
+    Raises
+    ------
+    TrainingError
+        If the fields do not correlate with the latents that their seeds make.
+    """
+    batch = data.at(range(min(64, len(data.rows))))
+    latents = orient(source.latents(batch.origins, batch.rows), batch.orientations)
+    pair = np.stack([batch.fields.numpy().ravel(), latents.numpy().ravel()])
+    found = float(np.corrcoef(pair)[0, 1])
+    if not found > RELATED:
+        raise TrainingError(
+            f"{data.fields.path}: the fields do not follow the initial conditions of their seeds "
+            f"(correlation {found:.2f}); give fields of `cosmogan simulate`, or latent = 'gaussian'"
+        )

@@ -91,6 +91,7 @@ def build_networks(
         grid=layout.grid,
         widths=plan.discriminator_widths,
         conditions=conditions,
+        sees_latent=plan.latent == "lpt",
     )
     scaling = Scaling.fit(fields, plan.density_scale)
     torch.manual_seed(plan.seed)

@@ -13,7 +13,8 @@ import numpy as np
 
 from cosmogan.errors import CheckpointError
 from cosmogan.fields.files import make_folder, write_json
-from cosmogan.models.latent import Theory
+from cosmogan.models.latent import LatentKind
+from cosmogan.models.theory import Theory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class Training:
     ----------
     folder, train, validation : str
         Where the run lives, and the two data sets.
+    latent : {"gaussian", "lpt"}
+        What the generator starts from.
     images, batch, validate_every : int
         Length, fields a step over all workers, fields between readings.
     generator_widths, discriminator_widths : tuple of int
@@ -43,7 +46,7 @@ class Training:
     k_max : float
         Largest wavenumber judged [Nyquist wavenumber].
     theory : dict
-        Of `cosmogan.models.latent.Theory`, arrays as lists.
+        Of `cosmogan.models.theory.Theory`, arrays as lists.
     identity : str
         Fingerprint of all that decides the result.
     made_by : dict
@@ -53,6 +56,7 @@ class Training:
     folder: str
     train: str
     validation: str
+    latent: LatentKind
     images: int
     batch: int
     validate_every: int
@@ -104,5 +108,6 @@ def theory_to_dict(theory: Theory) -> dict[str, Any]:
 
 def theory_from_dict(content: dict[str, Any]) -> Theory:
     """Undo `theory_to_dict`."""
-    arrays = {k: np.asarray(content[k], dtype=np.float64) for k in ("parameters", "k", "power")}
+    names = ("parameters", "k", "power", "linear")
+    arrays = {k: np.asarray(content[k], dtype=np.float64) for k in names}
     return Theory(**{**content, **arrays, "names": tuple(content["names"])})

@@ -2,7 +2,8 @@
 
 A reading is taken at every checkpoint from the same seeds. Its score is the mean deviation in
 units of the recipe's tolerances, so the checkpoint that users get is chosen by the same rule as
-the verdict is spoken, on other simulations.
+the verdict is spoken, on other simulations. A latent that knows the initial conditions makes the
+validation simulations themselves, and cosmic variance cancels.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.fields.dataset import FieldSet
+from cosmogan.fields.layout import Layout
+from cosmogan.models.latent import Latent
+from cosmogan.models.theory import Theory
 from cosmogan.statistics import battery
 from cosmogan.statistics.table import Statistic
-from cosmogan.train.data import spread_rows
+from cosmogan.train.data import rows_of, spread
 
+FIELDS = 512
+"""Fields made for a reading."""
 RARE = 0.01
 """Bins of a distribution that hold less than this fraction of the cells are not judged."""
 
@@ -56,14 +62,56 @@ class Reading:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Exam:
+    """What the generator is asked for at every reading, and what it is held against.
+
+    Attributes
+    ----------
+    origins : (n,) structured array
+        Of the latents.
+    rows : list of int
+        Of the theory.
+    truth : (m, N, ...) float32 ndarray
+        Fields of simulations, density over mean.
+    """
+
+    origins: NDArray[np.void]
+    rows: list[int]
+    truth: NDArray[np.float32]
+
+
+def paired_exam(validation: FieldSet, theory: Theory) -> Exam:
+    """Ask for validation fields from their own initial conditions."""
+    chosen = spread(validation, FIELDS)
+    rows = rows_of(validation, theory)[chosen].tolist()
+    return Exam(validation.origin[chosen], rows, validation[chosen])
+
+
+def free_exam(
+    training: FieldSet, validation: FieldSet, latent: Latent, theory: Theory, seed: int
+) -> Exam:
+    """Ask for any fields.
+
+    They are held against the boxes of both sides: a few validation boxes alone scatter by tens of
+    per cent in the bispectrum, and would choose by luck.
+    """
+    rows = rows_of(training, theory)
+    chosen = np.linspace(0, len(rows) - 1, FIELDS).astype(int)
+    truth = [fields[spread(fields)] for fields in (training, validation)]
+    origins = latent.origins(seed, range(FIELDS))
+    return Exam(origins, rows[chosen].tolist(), np.concatenate(truth))
+
+
 class Referee:
     """Knows the simulations and the tolerances.
 
     Parameters
     ----------
-    training, validation : FieldSet
-        Both sides of the split. The yardstick is the mean over the boxes of both: a few validation
-        boxes alone scatter by tens of per cent in the bispectrum, and would choose by luck.
+    truth : (n, N, ...) float32 ndarray
+        Fields of simulations, density over mean.
+    layout : Layout
+        Theirs.
     tolerance : mapping of str to float
         Per statistic.
     k_max : float
@@ -72,17 +120,15 @@ class Referee:
 
     def __init__(
         self,
-        training: FieldSet,
-        validation: FieldSet,
+        truth: NDArray[np.float32],
+        layout: Layout,
         *,
         tolerance: Mapping[str, float],
         k_max: float,
     ) -> None:
-        layout = validation.layout
         self.box_size, self.tolerance = layout.box_size, dict(tolerance)
         self.k_limit = k_max * np.pi / layout.cell_size
-        known = [spread_rows(training), spread_rows(validation)]
-        self.truth = self.measure(np.concatenate(known))
+        self.truth = self.measure(truth)
 
     def measure(self, fields: NDArray[np.float32]) -> dict[str, Statistic]:
         """Measure fields (n, N, ...), density over mean, as those of the simulations were."""

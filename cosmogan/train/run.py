@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from cosmogan import errors
-from cosmogan.cosmology import Cosmology, nonlinear_power
+from cosmogan.cosmology import Cosmology, linear_power, nonlinear_power
 from cosmogan.errors import CosmoganError, ResourceError, Stopped
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import read_json, write_json
 from cosmogan.fields.layout import provenance
 from cosmogan.fields.store import open_fields
-from cosmogan.models.latent import Theory
+from cosmogan.models.theory import Theory
 from cosmogan.models.weights import load_weights
 from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
 from cosmogan.session import ray_cluster
@@ -112,6 +112,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         folder=str(folder.absolute() / "run"),
         train=str(sets["train"].path.absolute()),
         validation=str(sets["validation"].path.absolute()),
+        latent=table.latent,
         images=table.images,
         batch=table.batch,
         validate_every=table.validate_every,
@@ -140,15 +141,16 @@ def identity(recipe: Recipe, *sets: FieldSet) -> str:
 
 
 def theory_of(fields: FieldSet) -> Theory:
-    """Return the nonlinear spectra of every cosmology and redshift of a data set."""
+    """Return the spectra of every cosmology and redshift of a data set."""
     layout = fields.layout
     names = layout.parameter_names
     parameters = np.unique(fields.parameters, axis=0)
-    tables = []
+    tables, linear = [], []
     for row in parameters:
         values = dict(zip(names, map(float, row), strict=True))
         redshift = values.pop("redshift")
         tables.append(nonlinear_power(Cosmology(**values), redshift))
+        linear.append(linear_power(Cosmology(**values))(tables[0].k))
     return Theory(
         dimension=layout.dimension,
         cell_size=layout.cell_size,
@@ -158,6 +160,7 @@ def theory_of(fields: FieldSet) -> Theory:
         parameters=parameters,
         k=tables[0].k,
         power=np.stack([table.power for table in tables]),
+        linear=np.stack(linear),
     )
 
 

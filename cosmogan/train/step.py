@@ -22,10 +22,15 @@ Reduce = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Real fields (n, 1, N, ...) and the draw from which their partners are made."""
+    """Real fields (n, 1, N, ...) and the draw from which their partners are made.
+
+    `latent` (n, 1, N, ...) is what both members of a pair started from, or None if they have
+    nothing in common.
+    """
 
     real: Tensor
     draw: Draw
+    latent: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ def step(
         judged.real,
         generated,
         judged.draw.conditions,
+        judged.latent,
         gamma=schedule.gamma,
         gamma_summaries=schedule.gamma_statistics,
     )
@@ -99,7 +105,13 @@ def step(
 
     networks.discriminator.requires_grad_(False)
     generated = generate(networks.generator, persuaded.draw)
-    loss = persuade(networks.discriminator, persuaded.real, generated, persuaded.draw.conditions)
+    loss = persuade(
+        networks.discriminator,
+        persuaded.real,
+        generated,
+        persuaded.draw.conditions,
+        persuaded.latent,
+    )
     torch.autograd.backward(loss)
     moved = _move(networks.adam_generator, schedule, reduce, loss.detach())
     if not math.isfinite(moved):

@@ -30,19 +30,20 @@ from torch import Tensor
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
 from cosmogan.fields.store import open_fields
 from cosmogan.models import checkpoint
-from cosmogan.models.source import Source, derive_seed, generate
+from cosmogan.models.latent import make_latent
+from cosmogan.models.orientation import orient
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH, save_weights
-from cosmogan.train.data import TrainingFields, check_training, spread_rows, to_tensor
+from cosmogan.train.data import Batch, TrainingFields, check_origins, check_training, spread
 from cosmogan.train.networks import build_networks
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
 from cosmogan.train.plan import Training, theory_from_dict
-from cosmogan.train.reading import Reading, Referee
+from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
 from cosmogan.train.step import Pairs, Schedule, cosine, step
 
 log = logging.getLogger(__name__)
 
-READING_FIELDS = 512
-"""Fields made for a reading."""
 GAP_FIELDS = 128
 """Fields of either side whose scores are compared in a reading."""
 KEEP = 2
@@ -103,17 +104,28 @@ class Loop:
             )
         self.plan, self.place = plan, place
         self.folder = Path(plan.folder)
-        self.fields, validation = open_fields(plan.train), open_fields(plan.validation)
-        check_training(self.fields, validation)
-        theory, layout = theory_from_dict(plan.theory), self.fields.layout
-        self.networks = build_networks(plan, layout, spread_rows(self.fields), place.device)
+        fields, validation = open_fields(plan.train), open_fields(plan.validation)
+        check_training(fields, validation)
+        theory, self.layout = theory_from_dict(plan.theory), fields.layout
+        known = fields[spread(fields)]
+        self.networks = build_networks(plan, self.layout, known, place.device)
         generator = self.networks.generator
         self.scaling = generator.scaling
-        self.data = TrainingFields(self.fields, self.scaling, theory, plan.seed)
-        self.source = Source(theory, self.scaling, generator.shape, layout.grid)
-        self.validation = validation
+        self.data = TrainingFields(fields, self.scaling, theory, plan.seed)
+        self.unseen = TrainingFields(validation, self.scaling, theory, plan.seed)
+        latent = make_latent(plan.latent, theory, self.layout.grid)
+        self.source = Source(latent, theory, self.scaling, generator.shape)
+        self.paired = plan.latent == "lpt"
+        """Whether real fields are learnt beside their own latents."""
+        if self.paired:
+            check_origins(self.data, self.source)
+        self.exam = (
+            paired_exam(validation, theory)
+            if self.paired
+            else free_exam(fields, validation, latent, theory, derive_seed(plan.seed, 2))
+        )
         self.referee = (
-            Referee(self.fields, validation, tolerance=plan.tolerance, k_max=plan.k_max)
+            Referee(self.exam.truth, self.layout, tolerance=plan.tolerance, k_max=plan.k_max)
             if place.first
             else None
         )
@@ -158,11 +170,23 @@ class Loop:
         """Return this worker's rows of the next global batch for a role (0 judge, 1 persuade)."""
         batch, world = self.plan.batch, self.place.world
         rows = range(self.place.rank * batch // world, (self.place.rank + 1) * batch // world)
-        shown = self.networks.shown
-        real, conditions = self.data.at([2 * shown + role * batch + i for i in rows])
-        seeds = [derive_seed(self.plan.seed, role, shown + i) for i in rows]
-        device = self.place.device
-        return Pairs(real.to(device), self.source.draw(seeds, conditions.tolist(), device))
+        shown, seed, device = self.networks.shown, self.plan.seed, self.place.device
+        real = self.data.at([2 * shown + role * batch + i for i in rows])
+        seeds = [derive_seed(seed, role, shown + i) for i in rows]
+        if self.paired:
+            latents = self._own_latents(real)
+        else:
+            origins = self.source.latent.origins(derive_seed(seed, role), [shown + i for i in rows])
+            latents = self.source.latents(origins, real.rows)
+        return Pairs(
+            real=real.fields.to(device),
+            draw=self.source.draw(latents, seeds, real.rows, device),
+            latent=latents.to(device) if self.paired else None,
+        )
+
+    def _own_latents(self, real: Batch) -> Tensor:
+        """Return what theory knows of the very simulations, turned as the fields are."""
+        return orient(self.source.latents(real.origins, real.rows), real.orientations)
 
     def _step(self) -> None:
         before, cpu_before = time.monotonic(), time.process_time()
@@ -240,7 +264,7 @@ class Loop:
     def _read(self) -> None:
         if self.referee is None:
             return
-        fields, touched = self._make(READING_FIELDS)
+        fields, touched = self._make()
         reading = self.referee.read(
             fields,
             images=self.networks.shown,
@@ -255,14 +279,15 @@ class Loop:
             observer.reading(reading, fields, self.referee)
 
     @torch.no_grad()
-    def _make(self, count: int) -> tuple[NDArray[np.float32], float]:
-        """Make fields from fixed seeds with the averaged weights: density over mean, ceiling use."""
-        rows = self.data.rows[np.linspace(0, len(self.data.rows) - 1, count).astype(int)]
-        parts = []
-        for start in range(0, count, MICRO_BATCH):
-            some = range(start, min(start + MICRO_BATCH, count))
-            seeds = [derive_seed(self.plan.seed, 2, i) for i in some]
-            draw = self.source.draw(seeds, rows[list(some)].tolist(), self.place.device)
+    def _make(self) -> tuple[NDArray[np.float32], float]:
+        """Make the fields of the exam with the averaged weights: density over mean, ceiling use."""
+        exam, parts = self.exam, []
+        for start in range(0, len(exam.rows), MICRO_BATCH):
+            some = slice(start, start + MICRO_BATCH)
+            rows = exam.rows[some]
+            seeds = [derive_seed(self.plan.seed, 2, start + i) for i in range(len(rows))]
+            latents = self.source.latents(exam.origins[some], rows)
+            draw = self.source.draw(latents, seeds, rows, self.place.device)
             parts.append(generate(self.networks.average, draw).cpu())
         y = torch.cat(parts)[:, 0].numpy()
         return self.scaling.inverse(y).astype(np.float32), self.scaling.touched(y)
@@ -270,17 +295,16 @@ class Loop:
     @torch.no_grad()
     def _gap_validation(self) -> float:
         """Return the mean score of training minus validation fields."""
-        count = min(GAP_FIELDS, len(self.validation))
-        known, rows = self.data.at(range(count))
-        chosen = np.linspace(0, len(self.validation) - 1, count).astype(int)
-        unknown = to_tensor(self.validation[chosen], self.scaling)
-        known_score = self._mean_score(known, self.source.theory.parameters[rows])
-        return known_score - self._mean_score(unknown, self.validation.parameters[chosen])
+        count = min(GAP_FIELDS, len(self.unseen.rows))
+        known, unknown = (self._mean_score(d.at(range(count))) for d in (self.data, self.unseen))
+        return known - unknown
 
-    def _mean_score(self, fields: Tensor, parameters: NDArray[np.float64]) -> float:
-        conditions = torch.from_numpy(self.source.theory.conditions(parameters))
-        given = conditions.to(self.place.device) if conditions.numel() else None
-        return float(self.networks.discriminator(fields.to(self.place.device), given).mean())
+    def _mean_score(self, real: Batch) -> float:
+        device, theory = self.place.device, self.source.theory
+        conditions = torch.from_numpy(theory.conditions(theory.parameters[real.rows]))
+        given = conditions.to(device) if conditions.numel() else None
+        latents = self._own_latents(real).to(device) if self.paired else None
+        return float(self.networks.discriminator(real.fields.to(device), given, latents).mean())
 
     def _compare_workers(self) -> None:
         """Raise TrainingError on every worker if their clocks or networks differ."""
@@ -299,7 +323,8 @@ class Loop:
             self.folder / f"{name}.safetensors",
             self.networks.average,
             self.source.theory,
-            layout=self.fields.layout,
+            latent=self.plan.latent,
+            layout=self.layout,
             made_by=self.plan.made_by,
             training={
                 "identity": self.plan.identity,
