@@ -176,7 +176,11 @@ def verdicts(runs):
 
 
 def picture(run, out):
-    """Draw the picture of the README: slices of both kinds, and the ratio of their spectra."""
+    """Draw the picture of the README.
+
+    Held-out slices, emulated ones from the same initial conditions, and the ratio of the spectra of
+    the held-out slices and of those emulated from seeds of their own.
+    """
     from matplotlib.figure import Figure
 
     import cosmogan
@@ -185,16 +189,15 @@ def picture(run, out):
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.55, 1))
     panels = left.subplots(2, 3)
-    for row, (label, name) in enumerate((("N-body", "test"), ("emulated", "emulated"))):
-        fields = cosmogan.open(Path(run, f"{name}.fields"))
-        _, first = np.unique(fields.origin["simulation"], return_index=True)
-        for panel, index in zip(panels[row], np.sort(first)[:3], strict=True):
+    truth = cosmogan.open(Path(run, "test.fields"))
+    _, first = np.unique(truth.origin["simulation"], return_index=True)
+    chosen = np.sort(first)[:3]
+    emulated = cosmogan.load(run).counterparts(truth.origin[chosen])
+    shown = {"N-body, held out": truth[chosen], "emulated, same start": emulated.fields}
+    for row, (label, fields) in enumerate(shown.items()):
+        for panel, field in zip(panels[row], fields, strict=True):
             image = panel.imshow(
-                np.log10(fields[int(index)] + 1e-3),
-                cmap="inferno",
-                vmin=-1.1,
-                vmax=1.4,
-                origin="lower",
+                np.log10(field + 2e-2), cmap="inferno", vmin=-1.5, vmax=1.6, origin="lower"
             )
             panel.set(xticks=[], yticks=[])
         panels[row, 0].set_ylabel(label, fontsize=12)

@@ -191,6 +191,11 @@ def crossing_radius(power: Power, growth: float) -> float:
         Linear spectrum at redshift 0, k [h/Mpc] to [(Mpc/h)^3].
     growth : float
         D at the wanted redshift.
+
+    Raises
+    ------
+    RecipeError
+        If patches of 100 Mpc/h have.
     """
     logarithm = np.linspace(np.log(1e-4), np.log(1e3), 8192)
     k = np.exp(logarithm)
@@ -198,11 +203,13 @@ def crossing_radius(power: Power, growth: float) -> float:
 
     def excess(log_radius: float) -> float:
         weight = np.exp(-((k * np.exp(log_radius)) ** 2))
-        return float(np.log(np.trapezoid(variance * weight, logarithm)))
+        return float(np.log(np.trapezoid(variance * weight, logarithm) + 1e-300))
 
     smallest, largest = np.log(0.01), np.log(100.0)
     if excess(smallest) <= 0:
         return 0.0
+    if excess(largest) >= 0:
+        raise RecipeError("power: the linear density scatters by one at 100 Mpc/h; lower it")
     return float(np.exp(scipy.optimize.brentq(excess, smallest, largest)))
 
 

@@ -124,9 +124,9 @@ class TrainTable(Table):
     discriminator_widths: tuple[Count, ...] = (32, 64, 96, 96)
     """Channels of the discriminator, from fine to coarse."""
     learning_rate: Positive = 4e-4
-    """Start of the cosine schedule; it ends at a quarter."""
+    """Start of the cosine schedule; it ends at a twentieth."""
     gamma: Positive = 1.0
-    """Weight of R1 + R2 on the field; ends at a tenth."""
+    """Weight of R1 + R2 on the field."""
     gamma_statistics: Positive = 1.0
     """Weight of R1 + R2 on the summary statistics."""
     density_scale: Positive = 0.5

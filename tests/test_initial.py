@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import scipy.fft
+from scipy.integrate import quad
+from scipy.ndimage import map_coordinates
+from scipy.special import gamma
 
 from cosmogan import initial, mesh
 from cosmogan.errors import RecipeError
@@ -141,3 +144,217 @@ def test_threads_change_no_bit():
 def test_an_impossible_spectrum_is_refused(bad):
     with pytest.raises(RecipeError, match="power"):
         initial.linear_modes(1, 8, BOX, lambda k: np.full_like(k, bad))
+
+
+# Displaced matter
+
+GROWTH = (1.0, -3 / 7)
+
+
+def like_cdm(k):
+    return 2e4 * (k / 0.02) / (1 + (k / 0.02) ** 2) ** 1.3
+
+
+def waves_of(psi):
+    """Modes (3, grid, grid, grid // 2 + 1) of displacements in the order of the lattice."""
+    grid = round((psi.size / 3) ** (1 / 3))
+    return scipy.fft.rfftn(np.moveaxis(psi.reshape(grid, grid, grid, 3), 3, 0), axes=(1, 2, 3))
+
+
+@pytest.mark.parametrize("growth", [(1.0, -0.43), (0.5, 0.2)])
+def test_displacements_without_a_radius_are_of_second_order(growth):
+    modes = initial.linear_modes(2, 12, BOX, like_cdm)
+    first, second = initial.displacements(modes, BOX)
+    found = initial.collapsed_displacements(modes, BOX, growth, 0.0)
+    np.testing.assert_allclose(found, growth[0] * first + growth[1] * second, atol=1e-4)
+
+
+def test_displacements_below_the_radius_are_those_of_spherical_collapse():
+    """They diverge as a sphere of that density does, which stops where it has collapsed."""
+    grid, growth = 16, 1.2
+    modes = initial.linear_modes(2, grid, BOX, like_cdm)
+    waves = waves_of(initial.collapsed_displacements(modes, BOX, (growth, 7.0), 1e4))
+    k = mesh.wavenumbers(grid, BOX)
+    divergence = scipy.fft.irfftn(1j * sum(c * w for c, w in zip(k, waves, strict=True)))
+    delta = growth * initial.density(modes).astype(float)
+    collapsed = delta > 1.5
+    assert 0.01 < collapsed.mean() < 0.5
+    expected = np.full(delta.shape, -3.0)
+    expected[~collapsed] = 3 * np.sqrt(1 - 2 / 3 * delta[~collapsed]) - 3
+    wanted = scipy.fft.rfftn(expected)
+    wanted[0, 0, 0] = wanted[8] = wanted[:, 8] = wanted[:, :, 8] = 0  # no waves of two cells
+    np.testing.assert_allclose(divergence, scipy.fft.irfftn(wanted), atol=1e-4)
+
+
+@pytest.mark.parametrize("radius", [2.0, 8.0])
+def test_the_radius_divides_the_waves_between_both(radius):
+    modes = initial.linear_modes(2, 16, BOX, like_cdm)
+    large, small, found = (
+        waves_of(initial.collapsed_displacements(modes, BOX, GROWTH, r)) for r in (0.0, 1e4, radius)
+    )
+    share = np.exp(-0.5 * sum(c**2 for c in mesh.wavenumbers(16, BOX)) * radius**2)
+    expected = share * large + (1 - share) * small
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(large).max())
+
+
+def test_matter_that_does_not_overshoot_stays_in_its_clumps():
+    """Where most has crossed, at the radius of crossing, there is more power in small waves."""
+    modes = initial.linear_modes(2, 32, BOX, lambda k: 4 * like_cdm(k))
+    radius = initial.crossing_radius(lambda k: 4 * like_cdm(k), 1.0)
+    k = np.sqrt(sum(c**2 for c in mesh.wavenumbers(32, BOX)))
+    sharp, blurred = (
+        np.abs(scipy.fft.rfftn(initial.displaced_density(modes, BOX, GROWTH, radius=r))) ** 2
+        for r in (radius, 0.0)
+    )
+    small, large = k > 0.6, (k > 0) & (k < 0.15)
+    assert sharp[small].sum() > 1.2 * blurred[small].sum()
+    assert sharp[large].sum() == pytest.approx(blurred[large].sum(), rel=0.05)
+
+
+def agreement(one, other, shells):
+    """Correlation coefficient of two fields, cubes of any grids, in the first shells of |n|."""
+    half = shells + 1
+    keep = np.arange(-half, half)
+    low = np.ix_(keep, keep, range(half))
+    modes = [modes_of(field - 1.0)[low] / field.size for field in (one, other)]
+    n = np.sqrt(sum(x**2 for x in np.meshgrid(keep, keep, range(half), indexing="ij")))
+    shell = np.rint(n).astype(int).ravel()
+
+    def total(a, b):
+        return np.bincount(shell, (a * b.conj()).real.ravel())[1 : shells + 1]
+
+    return total(*modes) / np.sqrt(total(modes[0], modes[0]) * total(modes[1], modes[1]))
+
+
+@pytest.mark.parametrize("radius", [0.0, 6.0])
+@pytest.mark.parametrize("window", ["ngp", "cic", "tsc", "pcs"])
+def test_displaced_matter_is_a_density(window, radius):
+    modes = initial.linear_modes(6, 16, BOX, lambda k: 40 * spectrum(k))
+    rho = initial.displaced_density(modes, BOX, GROWTH, radius=radius, window=window)
+    assert (rho.shape, rho.dtype) == ((16,) * 3, np.float32)
+    assert rho.min() >= 0
+    assert rho.mean(dtype=np.float64) == pytest.approx(1, abs=1e-6)
+    assert rho.std() > 0.3, "it has contrast"
+
+
+@pytest.mark.parametrize("radius", [0.0, 6.0])
+@pytest.mark.parametrize("window", ["ngp", "cic", "tsc", "pcs"])
+def test_matter_that_has_not_moved_is_uniform_to_the_last_bit(window, radius):
+    """In a box of a power of two, where the lattice is exact."""
+    modes = initial.linear_modes(6, 16, 64.0, spectrum)
+    rho = initial.displaced_density(modes, 64.0, (0.0, 0.0), radius=radius, window=window)
+    np.testing.assert_array_equal(rho, np.float32(1))
+
+
+@pytest.mark.parametrize("radius", [0.0, 6.0])
+def test_matter_that_has_hardly_moved_follows_linear_theory(radius):
+    """Blurred by the window and by the interpolation, 3/4 cos(u/4) + 1/4 cos(3u/4) along an axis."""
+    grid, growth = 32, 0.01
+    modes = initial.linear_modes(6, grid, BOX, band_limited)
+    rho = initial.displaced_density(modes, BOX, (growth, 0.0), radius=radius)
+    k = mesh.wavenumbers(grid, BOX)
+    blur = mesh.window_transform(k, BOX / grid, "cic")
+    for u in (component * BOX / grid for component in k):
+        blur = blur * (0.75 * np.cos(u / 4) + 0.25 * np.cos(3 * u / 4))
+    expected = growth * scipy.fft.rfftn(initial.density(modes).astype(float)) * blur
+    alive = np.abs(modes) > 0
+    found, expected = scipy.fft.rfftn(rho.astype(float))[alive], expected[alive]
+    ratio = np.vdot(expected, found) / np.vdot(expected, expected)
+    assert ratio.real == pytest.approx(1, abs=0.01), "1 % is the square of the growth"
+    rest = found - ratio * expected
+    assert np.linalg.norm(rest) < 0.05 * np.linalg.norm(found)
+    assert blur[alive].min() < 0.9, "the blur counts"
+
+
+def test_a_plane_wave_steepens_as_the_exact_solution_says():
+    """x = q - a sin(kq) / k carries the density 1 / (1 - a cos(kq)) until it crosses at a = 1."""
+    grid, k = 48, 2 * np.pi / BOX
+    wave = modes_of(0.8 * np.cos(k * centres(grid)[1] + 1))
+    rho = initial.displaced_density(wave, BOX, (0.75, 5.0), window="tsc")
+    q = np.linspace(0, BOX, 20_001)
+    phase = k * q + 1
+    at = q - 0.6 * np.sin(phase) / k
+    x = centres(grid)[1][0, :, 0]
+    expected = np.interp(x, at, 1 / (1 - 0.6 * np.cos(phase)), period=BOX)
+    assert expected.max() / expected.min() > 3.5, "far from linear"
+    # 3 % where particles are few enough to be told apart
+    np.testing.assert_allclose(rho[3, :, 5], expected, rtol=0.03)
+    assert np.ptp(rho, axis=(0, 2)).max() < 1e-4, "and it stays plane"
+
+
+@pytest.mark.parametrize("growth", [(0.6, 0.0), (0.0, 0.6), (0.7, -0.3)])
+def test_matter_stands_where_both_orders_of_the_displacement_put_it(growth):
+    """Painted by hand from displacements that scipy interpolates to a lattice twice as fine."""
+    grid = 12
+    modes = initial.linear_modes(8, grid, BOX, lambda k: 100 * spectrum(k))
+    psi = sum(d * p for d, p in zip(growth, initial.displacements(modes, BOX), strict=True))
+    points = initial.lattice(2 * grid, BOX)
+    cells = (points.T * grid / BOX - 0.5).astype(float)
+    moves = [
+        map_coordinates(component, cells, order=1, mode="grid-wrap")
+        for component in np.moveaxis(psi.reshape(grid, grid, grid, 3), 3, 0)
+    ]
+    expected = mesh.paint(points + np.stack(moves, axis=1), grid, BOX, "tsc")
+    found = initial.displaced_density(modes, BOX, growth, window="tsc")
+    np.testing.assert_allclose(found, expected, atol=1e-4)  # float32 positions
+    assert expected.std() > 0.1, "it has contrast"
+
+
+@pytest.mark.parametrize("radius", [0.0, 3.0])
+def test_displaced_matter_of_one_seed_is_the_same_on_a_finer_grid(radius):
+    coarse, fine, other = (
+        initial.displaced_density(
+            initial.linear_modes(seed, grid, BOX, like_cdm), BOX, GROWTH, radius=radius
+        )
+        for seed, grid in ((5, 32), (5, 64), (6, 64))
+    )
+    assert agreement(coarse, fine, 8).min() > 0.99
+    assert np.abs(agreement(coarse, other, 8)[2:]).max() < 0.3, "of a hundred modes and more"
+
+
+def test_threads_change_no_bit_of_displaced_matter():
+    modes = initial.linear_modes(4, 18, BOX, spectrum)
+    alone = initial.displaced_density(modes, BOX, GROWTH, radius=3.0)
+    for threads in (2, 3):
+        again = initial.displaced_density(modes, BOX, GROWTH, radius=3.0, threads=threads)
+        np.testing.assert_array_equal(alone, again)
+
+
+# Where matter crosses
+
+
+@pytest.mark.parametrize("growth", [1.0, 0.6])
+def test_patches_of_the_crossing_radius_scatter_by_one(growth):
+    radius = initial.crossing_radius(like_cdm, growth)
+
+    def integrand(logarithm):
+        k = np.exp(logarithm)
+        return k**3 * like_cdm(k) * np.exp(-((k * radius) ** 2)) / (2 * np.pi**2)
+
+    variance = quad(integrand, np.log(1e-5), np.log(20 / radius), limit=200)[0]
+    assert growth**2 * variance == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("slope", [-1.5, -1.0, 0.0])
+@pytest.mark.parametrize("growth", [1.0, 0.3])
+def test_the_crossing_radius_of_a_power_law_is_a_gamma_function(slope, growth):
+    """sigma^2 = A Gamma((n + 3) / 2) / (4 pi^2) R^-(n + 3) for P = A k^n."""
+    found = initial.crossing_radius(lambda k: 500 * k**slope, growth)
+    strength = 500 * growth**2 * gamma((slope + 3) / 2) / (4 * np.pi**2)
+    assert found == pytest.approx(strength ** (1 / (slope + 3)), rel=1e-3)
+
+
+def test_less_growth_crosses_at_smaller_radii():
+    radii = [initial.crossing_radius(like_cdm, growth) for growth in (1.0, 0.7, 0.4, 0.2)]
+    assert np.all(np.diff(radii) < 0)
+    assert radii[-1] > 0
+
+
+def test_matter_that_never_crosses_has_no_radius():
+    assert initial.crossing_radius(lambda k: 1e-6 * spectrum(k), 0.01) == 0
+
+
+def test_a_spectrum_that_is_nothing_or_too_much_is_no_traceback():
+    assert initial.crossing_radius(lambda k: 0 * k, 1.0) == 0
+    with pytest.raises(RecipeError, match="scatters by one at 100 Mpc/h; lower it"):
+        initial.crossing_radius(lambda k: 1e12 * spectrum(k), 1.0)

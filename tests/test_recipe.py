@@ -42,6 +42,15 @@ def test_a_written_recipe_reads_as_itself_and_hides_no_default(name, read_text):
     assert tomllib.loads(text) == original.model_dump(mode="json")
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "lpt"])
+def test_the_generator_may_start_from_either_latent(read_text, kind):
+    chosen = read_text(f"name = 'a'\n[train]\nlatent = '{kind}'")
+    assert chosen.train.latent == kind
+    assert read_text(recipe.write(chosen)) == chosen
+    other = chosen.train.model_copy(update={"latent": "gaussian" if kind == "lpt" else "lpt"})
+    assert recipe.fingerprint(chosen.train) != recipe.fingerprint(other)
+
+
 @given(
     seed=st.integers(0, 2**31 - 1),
     sigma_8=st.floats(0.002, 1.9),
@@ -76,6 +85,7 @@ def test_every_value_survives_writing(seed, sigma_8, redshifts, window):
         ("[simulate]\nmesh = 100", ["mesh = 100 and particles = 128", "divide"]),
         ("[simulate]\nredshifts = []", ["redshifts must be given"]),
         ("[simulate]\nredshifts = [20.0]", ["below start_redshift"]),
+        ("[train]\nlatent = 'zeldovich'", ["train.latent = 'zeldovich'", "'gaussian'", "'lpt'"]),
         ("[cosmology]\nOmega_m = 2.0", ["cosmology.Omega_m = 2.0", "less than 1"]),
         ("[cosmology]\nOmega_m = 0.06\nOmega_b = 0.1", ["Omega_b = 0.1 must be below Omega_m"]),
         ("[cosmology]\nh = 67.74", ["cosmology.h = 67.74"]),

@@ -146,8 +146,13 @@ class Emulator:
         Raises
         ------
         RecipeError
-            If the latent knows no initial conditions, or the network was not trained there.
+            If the latent knows no initial conditions, the network was not trained there, or there
+            is nothing to make.
+        LayoutError
+            If an origin is no place in a box of the trained layout.
         """
+        if len(origin) < 1 or seed < 0:
+            raise RecipeError(f"{len(origin)} origins, seed = {seed}: give one or more, and >= 0")
         if self.weights.latent != "lpt" or self.kind == "lognormal":
             raise RecipeError(
                 "this emulator starts from no initial conditions; train one with latent = 'lpt'"

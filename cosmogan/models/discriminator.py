@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
         )
         self.last = Convolution(d, widths[-1], widths[-1])
         self.score = nn.Linear(widths[-1], 1)
-        self.summaries = Summaries(shape.grid, d, scaling)
+        self.summaries = Summaries(shape.grid, d, scaling, sees_latent=shape.sees_latent)
         self.opinion = nn.Sequential(
             nn.Linear(self.summaries.length + shape.conditions, HIDDEN),
             nn.LeakyReLU(0.2),
@@ -126,10 +126,10 @@ class Discriminator(nn.Module):
         )
 
     @torch.no_grad()
-    def fit(self, fields: Tensor) -> None:
-        """Fix whitening and standardisation from training fields (n, 1, N, ...)."""
+    def fit(self, fields: Tensor, latents: Tensor | None = None) -> None:
+        """Fix whitening and standardisation from training fields (n, 1, N, ...) and their latents."""
         self.whitening.fit(fields)
-        self.summaries.standardise(fields)
+        self.summaries.standardise(fields, latents)
 
     def forward(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
@@ -139,7 +139,7 @@ class Discriminator(nn.Module):
         `conditions` (n, c) and `latent` (n, 1, N, ...) are what the fields belong to.
         """
         by_field = self.judge_field(y, conditions, latent)
-        return by_field + self.judge_summaries(self.summaries(y), conditions)
+        return by_field + self.judge_summaries(self.summaries(y, latent), conditions)
 
     def judge_field(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from cosmogan.errors import LayoutError
 from cosmogan.fields.cut import cut_box
 from cosmogan.fields.cut import origins as make_origins
 from cosmogan.initial import crossing_radius, displaced_density, linear_modes
@@ -94,7 +95,7 @@ class LptLatent:
 
     def __init__(self, theory: Theory, grid: int) -> None:
         self.theory, self.grid = theory, grid
-        box_bytes = 4 * grid**3 * (3 if theory.dimension == 2 else 1)
+        box_bytes = 4 * grid**3 if theory.dimension == 3 else 12 * grid**2 * self.slabs
         self._box = lru_cache(maxsize=max(MEMORY // box_bytes, 4))(self._make_box)
         self._radius = lru_cache(maxsize=1024)(self._make_radius)
 
@@ -117,7 +118,14 @@ class LptLatent:
         return made
 
     def density(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
-        """Cut the samples from their boxes."""
+        """Cut the samples from their boxes.
+
+        Raises
+        ------
+        LayoutError
+            If an origin is no place in a box, or its amplitudes were fixed.
+        """
+        self._check(origins)
         samples = [
             self._box(int(o["seed"]), row)[self._place(o)]
             for o, row in zip(origins, rows, strict=True)
@@ -127,6 +135,23 @@ class LptLatent:
     def _place(self, origin: np.void) -> int:
         cube = self.theory.dimension == 3
         return 0 if cube else int(origin["axis"]) * self.slabs + int(origin["slab"])
+
+    def _check(self, origins: NDArray[np.void]) -> None:
+        axis, slab = origins["axis"], origins["slab"]
+        if self.theory.dimension == 3:
+            wrong = (axis != -1) | (slab != -1)
+        else:
+            wrong = (axis < 0) | (axis > 2) | (slab < 0) | (slab >= self.slabs)
+        for broken, rule in (
+            (wrong, f"stands at no axis and slab of {self.slabs} in a box"),
+            (origins["fixed"], "has initial amplitudes that were fixed"),
+        ):
+            if broken.any():
+                first = int(np.flatnonzero(broken)[0])
+                raise LayoutError(
+                    f"origin {first} ({origins[first]}) {rule}; give those of Gaussian simulations "
+                    "of the trained layout"
+                )
 
     def _make_box(self, seed: int, row: int) -> NDArray[np.float32]:
         theory = self.theory

@@ -67,9 +67,9 @@ def judge(
     + gamma_s/2 < |dD_summaries/ds(r)|^2 + |dD_summaries/ds(g)|^2 >.
     """
     fields = torch.cat([real, generated]).detach()
-    both = _twice(conditions)
-    summaries = discriminator.summaries(fields).requires_grad_()
-    by_field = discriminator.judge_field(fields.requires_grad_(), both, _twice(latent))
+    both, latents = _twice(conditions), _twice(latent)
+    summaries = discriminator.summaries(fields, latents).requires_grad_()
+    by_field = discriminator.judge_field(fields.requires_grad_(), both, latents)
     by_summaries = discriminator.judge_summaries(summaries, both)
     penalty = _squared_gradient(by_field, fields)
     penalty_summaries = _squared_gradient(by_summaries, summaries)

@@ -2,8 +2,10 @@
 
 They are the statistics a referee looks at first: the power spectra of the field in training space
 and of the density, the mean density, the first moments of the field in training space, moments of
-the density smoothed over a few cells and of bands of it, and the one-point distribution out to the rarest peaks. Each is standardised by its
-mean and scatter over the training fields, so that all speak equally loud.
+the density smoothed over a few cells and of bands of it, and the one-point distribution out to the
+rarest peaks; and, where the latent is known, the transfer functions from it to the field and to the
+density. Each is standardised by its mean and scatter over the training fields, so that all speak
+equally loud.
 """
 
 import itertools
@@ -56,6 +58,8 @@ class Summaries(nn.Module):
         Cells per side and spatial axes of the fields.
     scaling : Scaling
         The training space.
+    sees_latent : bool
+        Whether the transfer function from the latent is a summary.
     """
 
     shells: Tensor
@@ -64,9 +68,12 @@ class Summaries(nn.Module):
     spread: Tensor
     knots: Tensor
 
-    def __init__(self, grid: int, dimension: int, scaling: Scaling) -> None:
+    def __init__(
+        self, grid: int, dimension: int, scaling: Scaling, *, sees_latent: bool = False
+    ) -> None:
         super().__init__()
         self.grid, self.dimension, self.scaling = grid, dimension, scaling
+        self.sees_latent = sees_latent
         squared = squared_modes(grid, dimension)
         self.register_buffer("shells", _shell_table(squared, grid))
         self.register_buffer("kernels", _kernels(squared, grid))
@@ -77,22 +84,26 @@ class Summaries(nn.Module):
     @property
     def length(self) -> int:
         """Number of summaries of a field."""
-        return 2 * int(self.shells.shape[1]) + 4 + 2 * len(self.kernels) + len(LEVELS) - 1
+        shells = int(self.shells.shape[1])
+        spectra = (2 + 2 * self.sees_latent) * shells
+        return spectra + 4 + 2 * len(self.kernels) + len(LEVELS) - 1
 
     @torch.no_grad()
-    def standardise(self, fields: Tensor) -> None:
+    def standardise(self, fields: Tensor, latents: Tensor | None = None) -> None:
         """Fix knots, and mean and scatter of each summary, from training fields (n, 1, N, ...)."""
         quantiles = np.quantile(fields.numpy(), LEVELS)
         self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
-        raw = torch.cat([self.measure(fields[i : i + 64]) for i in range(0, len(fields), 64)])
+        blocks = [slice(i, i + 64) for i in range(0, len(fields), 64)]
+        known = [None if latents is None else latents[block] for block in blocks]
+        raw = torch.cat([self.measure(fields[b], x) for b, x in zip(blocks, known, strict=True)])
         self.centre.copy_(raw.mean(0))
         self.spread.copy_(raw.std(0).clamp_min(1e-4))
 
-    def forward(self, y: Tensor) -> Tensor:
+    def forward(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""
-        return ((self.measure(y) - self.centre) / self.spread).clamp(-CLIP, CLIP)
+        return ((self.measure(y, latent) - self.centre) / self.spread).clamp(-CLIP, CLIP)
 
-    def measure(self, y: Tensor) -> Tensor:
+    def measure(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return the summaries before standardisation."""
         density = self.scaling.inverse(y, torch)
         flat = y.flatten(1)
@@ -100,6 +111,7 @@ class Summaries(nn.Module):
             [
                 self._log_power(y),
                 self._log_power(density),
+                *self._transfers(y, density, latent),
                 _moments(flat, density.flatten(1)),
                 self._filtered_moments(density),
                 self._distribution(flat),
@@ -113,8 +125,26 @@ class Summaries(nn.Module):
         return modes
 
     def _log_power(self, x: Tensor) -> Tensor:
-        power = self._transform(x).abs().square().flatten(1)
-        return torch.log(power @ self.shells + 1e-6)
+        return torch.log(self._product(self._transform(x), self._transform(x)) + 1e-6)
+
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the mean of a b* over shells, (n, shells)."""
+        real = a.real * b.real + a.imag * b.imag
+        return real.flatten(1) @ self.shells
+
+    def _transfers(self, y: Tensor, density: Tensor, latent: Tensor | None) -> list[Tensor]:
+        """Return the transfer functions from the latent to field and density, (n, shells) each.
+
+        T(k) = P_cross / P_latent: what is in its place, in the right amount. Unlike a correlation
+        coefficient it does not improve when the power of the rest is lowered.
+        """
+        if not self.sees_latent or latent is None:
+            return []
+        found = []
+        for made, known in ((y, latent), (density, self.scaling.inverse(latent, torch))):
+            a, b = self._transform(made), self._transform(known)
+            found.append(self._product(a, b) / (self._product(b, b) + 1e-6))
+        return found
 
     def _filtered_moments(self, density: Tensor) -> Tensor:
         """Return log variance and skewness of the density behind each kernel."""

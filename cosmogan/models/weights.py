@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -104,9 +104,20 @@ def load_weights(path: Path) -> Weights:
         raise CheckpointError(
             f"{path}: format version {content['version']}, this cosmogan reads {VERSION}; update it"
         )
+    try:
+        return _unpack(tensors, content, str(path))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: incomplete, or from an earlier cosmogan ({error}); train anew"
+        ) from error
+
+
+def _unpack(tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: str) -> Weights:
+    if content["latent"] not in get_args(LatentKind):
+        raise KeyError(f"latent {content['latent']!r}")
     shape = content["generator"] | {"widths": tuple(content["generator"]["widths"])}
     generator = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
-    restore(generator, under("generator", tensors), str(path))
+    restore(generator, under("generator", tensors), path)
     arrays: dict[str, Any] = {name: t.numpy() for name, t in under("theory", tensors).items()}
     theory = content["theory"] | {"names": tuple(content["theory"]["names"])}
     layout = content["layout"]

@@ -54,7 +54,11 @@ class Networks:
 
 
 def build_networks(
-    plan: Training, layout: Layout, fields: NDArray[np.float32], device: str = "cpu"
+    plan: Training,
+    layout: Layout,
+    fields: NDArray[np.float32],
+    latents: NDArray[np.float32] | None = None,
+    device: str = "cpu",
 ) -> Networks:
     """Make both networks as they are at the start of a training: the same for the same seed.
 
@@ -66,6 +70,8 @@ def build_networks(
         Of the training fields.
     fields : (n, N, ...) float32 ndarray
         Training fields that fix the scales, density over mean.
+    latents : (n, N, ...) float32 ndarray, optional
+        What they started from, if the discriminator sees it.
     device : str
         Where the networks are to live.
 
@@ -91,12 +97,13 @@ def build_networks(
         grid=layout.grid,
         widths=plan.discriminator_widths,
         conditions=conditions,
-        sees_latent=plan.latent == "lpt",
+        sees_latent=latents is not None,
     )
     scaling = Scaling.fit(fields, plan.density_scale)
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
-    discriminator.fit(to_tensor(fields, scaling))
+    known = None if latents is None else to_tensor(latents, scaling)
+    discriminator.fit(to_tensor(fields, scaling), known)
     return Networks(generator.to(device), discriminator.to(device))
 
 

@@ -15,6 +15,7 @@ from cosmogan.models.average import update_average
 from cosmogan.models.losses import Judgement, judge, persuade
 from cosmogan.models.source import Draw, generate
 from cosmogan.train.networks import Networks
+from cosmogan.train.plan import Training
 
 Reduce = Callable[[Tensor], Tensor]
 """Averages a vector over all workers."""
@@ -52,6 +53,17 @@ class Schedule:
 def cosine(start: float, end: float, fraction: float) -> float:
     """Go from `start` to `end` along half a cosine as `fraction` goes from 0 to 1."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
+
+
+def schedule(plan: Training, shown: int) -> Schedule:
+    """Return the values after `shown` fields: the learning rate falls to a twentieth."""
+    end = plan.learning_rate / 20
+    return Schedule(
+        learning_rate=cosine(plan.learning_rate, end, shown / plan.images),
+        gamma=plan.gamma,
+        gamma_statistics=plan.gamma_statistics,
+        half_life=plan.average_half_life,
+    )
 
 
 def step(

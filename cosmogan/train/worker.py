@@ -35,12 +35,19 @@ from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH, save_weights
-from cosmogan.train.data import Batch, TrainingFields, check_origins, check_training, spread
+from cosmogan.train.data import (
+    Batch,
+    TrainingFields,
+    check_origins,
+    check_training,
+    rows_of,
+    spread,
+)
 from cosmogan.train.networks import build_networks
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
 from cosmogan.train.plan import Training, theory_from_dict
 from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
-from cosmogan.train.step import Pairs, Schedule, cosine, step
+from cosmogan.train.step import Pairs, schedule, step
 
 log = logging.getLogger(__name__)
 
@@ -107,23 +114,25 @@ class Loop:
         fields, validation = open_fields(plan.train), open_fields(plan.validation)
         check_training(fields, validation)
         theory, self.layout = theory_from_dict(plan.theory), fields.layout
-        known = fields[spread(fields)]
-        self.networks = build_networks(plan, self.layout, known, place.device)
+        # Real fields are learnt beside their own latents, if these know initial conditions.
+        self.paired = plan.latent == "lpt"
+        latent = make_latent(plan.latent, theory, self.layout.grid)
+        some = spread(fields)
+        known = None
+        if self.paired:
+            known = latent.density(fields.origin[some], rows_of(fields, theory)[some].tolist())
+        self.networks = build_networks(plan, self.layout, fields[some], known, place.device)
         generator = self.networks.generator
         self.scaling = generator.scaling
         self.data = TrainingFields(fields, self.scaling, theory, plan.seed)
         self.unseen = TrainingFields(validation, self.scaling, theory, plan.seed)
-        latent = make_latent(plan.latent, theory, self.layout.grid)
         self.source = Source(latent, theory, self.scaling, generator.shape)
-        self.paired = plan.latent == "lpt"
-        """Whether real fields are learnt beside their own latents."""
         if self.paired:
             check_origins(self.data, self.source)
-        self.exam = (
-            paired_exam(validation, theory)
-            if self.paired
-            else free_exam(fields, validation, latent, theory, derive_seed(plan.seed, 2))
-        )
+            self.exam = paired_exam(validation, theory)
+        else:
+            seed = derive_seed(plan.seed, 2)
+            self.exam = free_exam(fields, validation, latent, theory, seed)
         self.referee = (
             Referee(self.exam.truth, self.layout, tolerance=plan.tolerance, k_max=plan.k_max)
             if place.first
@@ -194,7 +203,7 @@ class Loop:
             self.networks,
             self._share(0),
             self._share(1),
-            self._schedule(),
+            schedule(self.plan, self.networks.shown),
             batch=self.plan.batch,
             reduce=self.place.reduce,
         )
@@ -213,16 +222,6 @@ class Loop:
                 cpu_seconds=self.cpu_seconds,
                 images_per_second=self.networks.shown / max(self.seconds, 1e-9),
             )
-
-    def _schedule(self) -> Schedule:
-        plan = self.plan
-        fraction = self.networks.shown / plan.images
-        return Schedule(
-            learning_rate=cosine(plan.learning_rate, plan.learning_rate / 4, fraction),
-            gamma=cosine(plan.gamma, plan.gamma / 10, fraction),
-            gamma_statistics=cosine(plan.gamma_statistics, plan.gamma_statistics / 10, fraction),
-            half_life=plan.average_half_life,
-        )
 
     def _watch(self, pairing: float) -> None:
         if not math.isfinite(pairing):

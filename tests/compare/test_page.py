@@ -125,7 +125,7 @@ def test_every_statistic_and_candidate_has_its_row_and_column(page, written):
 def test_costs_stand_with_their_counting_and_the_error(page):
     text = Outline(page).text
     assert "per field, every slice of a box counted" in text
-    assert "per independent realisation: one box, one emulated field" in text
+    assert "per independent realisation: a box counts once, however many slices it gives" in text
     assert "the emulator's P(k) is off by" in text
 
 

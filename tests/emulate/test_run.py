@@ -11,23 +11,22 @@ from cosmogan.errors import CheckpointError, RecipeError
 from cosmogan.fields.layout import Layout
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import Theory
+from cosmogan.models.theory import Theory
 from cosmogan.models.weights import save_weights
 
 pytestmark = pytest.mark.cluster
 COUNT = 300
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def write_run(folder, latent):
     """A run whose network was drawn at random, so that its fields are not its latents."""
-    folder = tmp_path_factory.mktemp("emulation") / "run"
     folder.mkdir()
     torch.manual_seed(0)
     scaling = Scaling(density_scale=0.5, mean=1.0, std=0.6, density_max=60.0)
     generator = Generator(GeneratorShape(dimension=2, widths=(4, 4)), scaling)
     torch.nn.init.normal_(generator.head.weight, std=0.1)
     k = np.geomspace(1e-3, 30, 60)
+    power = (2e4 * k / (1 + (k / 0.02) ** 2.4))[None]
     theory = Theory(
         dimension=2,
         cell_size=4.0,
@@ -36,7 +35,8 @@ def run(tmp_path_factory):
         names=("Omega_m", "redshift"),
         parameters=np.array([[0.31, 0.0]]),
         k=k,
-        power=(2e4 * k / (1 + (k / 0.02) ** 2.4))[None],
+        power=power,
+        linear=0.6 * power,
     )
     layout = Layout(
         dimension=2,
@@ -52,11 +52,24 @@ def run(tmp_path_factory):
             folder / f"{name}.safetensors",
             generator,
             theory,
+            latent=latent,
             layout=layout,
             made_by={"recipe": ""},
             training={"identity": "test"},
         )
     return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run for each latent."""
+    folder = tmp_path_factory.mktemp("emulation")
+    return {kind: write_run(folder / kind, kind) for kind in ("gaussian", "lpt")}
+
+
+@pytest.fixture(scope="module")
+def run(runs):
+    return runs["gaussian"]
 
 
 @pytest.fixture
@@ -69,7 +82,9 @@ def shards(folder):
 
 
 @pytest.mark.usefixtures("_fixed_clock")
-def test_one_worker_two_workers_and_a_cut_off_run_write_the_same_bytes(run, tmp_path, ray_session):
+def test_one_worker_two_workers_and_a_cut_off_run_write_the_same_bytes(runs, tmp_path, ray_session):
+    """Though slices of one box stand in two shards."""
+    run = runs["lpt"]
     paths = [tmp_path / f"{name}.fields" for name in ("one", "two", "cut")]
     for path, workers in zip(paths, (1, 2, 2), strict=True):
         emulate(run, path, count=COUNT, seed=7, workers=workers)
@@ -80,13 +95,16 @@ def test_one_worker_two_workers_and_a_cut_off_run_write_the_same_bytes(run, tmp_
     assert len(shards(paths[0])) == -(-COUNT // emulation.ROWS)
 
 
-def test_the_data_set_holds_what_sample_gives(run, tmp_path, ray_session):
+@pytest.mark.parametrize(("kind", "boxes"), [("gaussian", COUNT), ("lpt", -(-COUNT // 48))])
+def test_the_data_set_holds_what_sample_gives(runs, tmp_path, ray_session, kind, boxes):
+    """A box gives 16 slices along each of three axes."""
+    run = runs[kind]
     fields = emulate(run, tmp_path / "a.fields", count=COUNT, seed=7)
     sample = load(run).sample(COUNT, 7)
     np.testing.assert_array_equal(fields[:], sample.fields)
-    np.testing.assert_array_equal(fields.origin["seed"], sample.seeds)
-    assert len(fields.simulations) == COUNT
-    assert (fields.origin["axis"] == -1).all()
+    np.testing.assert_array_equal(fields.origin, sample.origin)
+    assert len(fields.simulations) == boxes
+    assert set(fields.origin["axis"].tolist()) == ({-1} if kind == "gaussian" else {0, 1, 2})
     fields.verify()
 
 

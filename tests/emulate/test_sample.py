@@ -9,15 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosmogan.emulate.sample import Emulator, find_weights, load
-from cosmogan.errors import CheckpointError, RecipeError
-from cosmogan.fields.layout import Layout
+from cosmogan.errors import CheckpointError, LayoutError, RecipeError
+from cosmogan.fields.layout import ORIGIN_DTYPE, Layout
 from cosmogan.fields.scaling import CEILING, SOFT, Scaling
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import Theory
+from cosmogan.models.latent import gaussian_colour, lognormal_field, make_latent
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.theory import Theory
 from cosmogan.models.weights import MICRO_BATCH, save_weights
 
 GRID, CELL = 16, 4.0
 SEED = 7
+A_BOX = 3 * GRID // 2  # slices of two cells
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,11 +31,12 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def write_run(folder, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
+def write_run(folder, latent, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
     """A run whose trained network is random, so that its fields are not its latents."""
     folder.mkdir(parents=True)
     k = np.geomspace(1e-4, 50, 200)
     table = np.array(parameters)
+    linear = np.tile(1e4 * k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3, (len(table), 1))
     theory = Theory(
         dimension=dimension,
         cell_size=CELL,
@@ -41,7 +45,8 @@ def write_run(folder, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
         names=("Omega_m", "redshift"),
         parameters=table,
         k=k,
-        power=1e4 * k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3 / (1 + table[:, 1:]) ** 2,
+        power=linear / (1 + table[:, 1:]) ** 2,
+        linear=linear,
     )
     box = GRID * CELL
     layout = Layout(
@@ -62,6 +67,7 @@ def write_run(folder, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
             folder / f"{name}.safetensors",
             generator,
             theory,
+            latent=latent,
             layout=layout,
             made_by={"recipe": ""},
             training={"shown": shown, "identity": "x"},
@@ -71,9 +77,15 @@ def write_run(folder, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
     return folder
 
 
+@pytest.fixture(scope="module", params=["gaussian", "lpt"])
+def latent(request):
+    """What the network starts from."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("emulate") / "run")
+def run(tmp_path_factory, latent):
+    return write_run(tmp_path_factory.mktemp("emulate") / "run", latent)
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +113,83 @@ def test_fields_are_made_in_whole_blocks_that_begin_where_all_blocks_begin(run):
     emulator = load(run)
     blocks, draw = [], emulator.source.draw
 
-    def spy(seeds, rows):
-        blocks.append(seeds)
-        return draw(seeds, rows)
+    def spy(latents, seeds, rows):
+        blocks.append((seeds, latents.numpy().tobytes()))
+        return draw(latents, seeds, rows)
 
     emulator.source.draw = spy
     emulator.sample(MICRO_BATCH, SEED, start=MICRO_BATCH + 5)
-    numbers = emulator.sample(2 * MICRO_BATCH, SEED, start=MICRO_BATCH).seeds.tolist()
-    assert blocks[:2] == blocks[2:] == [numbers[:MICRO_BATCH], numbers[MICRO_BATCH:]]
+    emulator.sample(2 * MICRO_BATCH, SEED, start=MICRO_BATCH)
+    assert blocks[:2] == blocks[2:]
+    numbers = [derive_seed(SEED, k) for k in range(MICRO_BATCH, 3 * MICRO_BATCH)]
+    assert [seeds for seeds, _ in blocks[:2]] == [numbers[:MICRO_BATCH], numbers[MICRO_BATCH:]]
+
+
+@pytest.fixture
+def of_simulations(tmp_path):
+    """A network that starts from initial conditions."""
+    return load(write_run(tmp_path / "run", "lpt"))
+
+
+@pytest.mark.parametrize("count", [1, MICRO_BATCH, MICRO_BATCH + 3])
+def test_counterparts_of_its_own_boxes_are_its_own_fields(of_simulations, monkeypatch, count):
+    """Byte for byte: the origin and the seed are all that a field depends on, in whole blocks."""
+    sample = of_simulations.sample(count, SEED, redshift=1.0)
+    sizes, draw = [], of_simulations.source.draw
+    monkeypatch.setattr(
+        of_simulations.source, "draw", lambda *given: sizes.append(len(given[1])) or draw(*given)
+    )
+    again = of_simulations.counterparts(sample.origin, SEED, redshift=1.0)
+    assert set(sizes) == {MICRO_BATCH}
+    assert again.fields.tobytes() == sample.fields.tobytes()
+    assert again.parameters == sample.parameters
+    np.testing.assert_array_equal(again.origin, sample.origin)
+
+
+def test_a_counterpart_follows_its_own_box_in_any_order(of_simulations):
+    """However the rest is drawn."""
+    origin = of_simulations.sample(40, SEED).origin[::-1]
+    latent = make_latent("lpt", of_simulations.theory, GRID).density(origin, [0] * 40)
+    for seed in (0, 1):
+        sample = of_simulations.counterparts(origin, seed)
+        np.testing.assert_array_equal(sample.origin, origin)
+        pair = [np.log(x + 0.5).reshape(40, -1) for x in (sample.fields, latent)]
+        table = np.corrcoef(*pair)[:40, 40:]
+        np.testing.assert_array_equal(table.argmax(axis=1), np.arange(40))
+    assert not np.array_equal(sample.fields, of_simulations.counterparts(origin, 0).fields)
+
+
+def test_who_knows_no_initial_conditions_has_no_counterparts(run, latent):
+    origin = load(run).sample(2, SEED).origin
+    for kind in ("lognormal", "trained") if latent == "gaussian" else ("lognormal",):
+        with pytest.raises(RecipeError, match="train one with latent = 'lpt'") as error:
+            load(run, kind).counterparts(origin)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axis": -1, "slab": -1}, "stands at no axis and slab of 8 in a box"),
+        ({"slab": 8}, "stands at no axis and slab of 8 in a box"),
+        ({"axis": 3}, "stands at no axis and slab of 8 in a box"),
+        ({"fixed": True}, "amplitudes that were fixed"),
+    ],
+)
+def test_origins_of_other_layouts_have_no_counterparts(of_simulations, change, message):
+    origin = of_simulations.sample(4, SEED).origin
+    for name, value in change.items():
+        origin[name][2] = value
+    with pytest.raises(LayoutError, match=f"^origin 2 .*{message}; give those of") as error:
+        of_simulations.counterparts(origin)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("count", "seed"), [(0, 1), (2, -1)])
+def test_no_counterparts_and_no_such_seed_are_refused(of_simulations, count, seed):
+    origin = of_simulations.sample(4, SEED).origin[:count]
+    with pytest.raises(RecipeError, match=f"{count} origins, seed = {seed}"):
+        of_simulations.counterparts(origin, seed)
 
 
 def test_another_process_and_more_threads_change_no_bit(run, whole):
@@ -149,19 +230,28 @@ def test_the_lognormal_kind_is_one_on_average_and_needs_no_network(run):
     fields = emulator.sample(64, SEED).fields
     means = fields.mean(axis=(1, 2), dtype=np.float64)
     assert means.mean() == pytest.approx(1, abs=4 * means.std() / 8 + 1e-6)
+    origin = emulator.sample(64, SEED).origin
+    colour = gaussian_colour(emulator.theory, 0, GRID)
     np.testing.assert_array_equal(
-        fields[5], emulator.source.lognormal(int(emulator.sample(1, SEED, start=5).seeds[0]))
+        fields[5], lognormal_field(int(origin["seed"][5]), colour, GRID, 2)
     )
+    assert len(set(origin["simulation"].tolist())) == 64, "each is a universe of its own"
+    assert set(origin["axis"].tolist()) == set(origin["slab"].tolist()) == {-1}
 
 
-def test_the_three_kinds_share_their_phases_and_differ(run, whole):
-    """The untrained network returns the lognormal field, but for the ceiling; the trained does not."""
-    lognormal, untrained = (
-        load(run, kind).sample(16, SEED).fields for kind in ("lognormal", "untrained")
-    )
-    low = lognormal < SOFT * 50
-    np.testing.assert_allclose(untrained[low], lognormal[low], rtol=2e-5)
-    assert not np.allclose(whole[:16], untrained, rtol=0.05)
+def test_the_untrained_network_returns_its_latent_and_the_trained_does_not(run, latent, whole):
+    """But for the ceiling."""
+    emulator = load(run, "untrained")
+    sample = emulator.sample(16, SEED)
+    start = make_latent(latent, emulator.theory, GRID).density(sample.origin, [0] * 16)
+    low = start < SOFT * 50
+    rounding = 0 if latent == "gaussian" else 1e-6  # in empty cells
+    np.testing.assert_allclose(sample.fields[low], start[low], rtol=2e-5, atol=rounding)
+    assert low.mean() > 0.98
+    assert not np.allclose(whole[:16], sample.fields, rtol=0.05)
+    lognormal = load(run, "lognormal").sample(16, SEED).fields
+    same = np.allclose(lognormal[low], sample.fields[low], rtol=2e-5)
+    assert same == (latent == "gaussian")
 
 
 def test_coordinates_and_units_come_along(emulator):
@@ -172,9 +262,20 @@ def test_coordinates_and_units_come_along(emulator):
     np.testing.assert_allclose(sample.x, CELL * (np.arange(GRID) + 0.5))
     assert (sample.box_size, sample.thickness) == (64.0, 8.0)
     assert sample.parameters == {"Omega_m": 0.3, "redshift": 0.0}
-    assert sample.seeds.dtype == np.int64
-    np.testing.assert_array_equal(sample.seeds, emulator.sample(5, SEED).seeds[2:])
-    assert len(set(emulator.sample(100, SEED).seeds.tolist())) == 100
+
+
+def test_the_origins_of_fields_come_along(emulator, latent):
+    """Fields of one box are of one simulation, for they are not independent."""
+    origin = emulator.sample(100, SEED).origin
+    assert origin.dtype == ORIGIN_DTYPE
+    np.testing.assert_array_equal(emulator.sample(3, SEED, start=2).origin, origin[2:5])
+    assert len(set(origin.tolist())) == 100
+    np.testing.assert_array_equal(origin["simulation"], origin["seed"])
+    size = A_BOX if latent == "lpt" else 1
+    first = np.arange(100) // size * size
+    np.testing.assert_array_equal(origin["simulation"], origin["simulation"][first])
+    assert len(set(origin["simulation"].tolist())) == len(set(first.tolist()))
+    assert not origin["fixed"].any()
 
 
 def test_parameters_choose_the_spectrum(emulator, whole):
@@ -201,8 +302,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(emulator, options, message):
     assert "\n" not in str(error.value)
 
 
-def test_cubes_are_made_by_the_same_code(tmp_path):
-    emulator = load(write_run(tmp_path / "run", dimension=3, parameters=((0.3, 0.0),)))
+def test_cubes_are_made_by_the_same_code(tmp_path, latent):
+    emulator = load(write_run(tmp_path / "run", latent, dimension=3, parameters=((0.3, 0.0),)))
     sample = emulator.sample(2, SEED, start=1)
     assert sample.fields.shape == (2, GRID, GRID, GRID)
     assert sample.thickness == sample.box_size == 64.0

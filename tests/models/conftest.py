@@ -7,7 +7,7 @@ import torch
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import Theory
+from cosmogan.models.theory import Theory
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +52,14 @@ def make_generator(scaling, randomise):
 
 @pytest.fixture(scope="session")
 def make_discriminator(scaling, randomise):
-    def make(grid=8, widths=(4, 6), *, dimension=2, conditions=0, random=True):
+    def make(grid=8, widths=(4, 6), *, dimension=2, conditions=0, sees_latent=False, random=True):
         torch.manual_seed(2)
         shape = DiscriminatorShape(
-            dimension=dimension, grid=grid, widths=widths, conditions=conditions
+            dimension=dimension,
+            grid=grid,
+            widths=widths,
+            conditions=conditions,
+            sees_latent=sees_latent,
         )
         discriminator = Discriminator(shape, scaling)
         return randomise(discriminator, scale=0.7) if random else discriminator
@@ -83,6 +87,7 @@ def make_theory():
         k = np.geomspace(1e-4, 50, 400)
         shape = k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.5
         table = np.array(parameters, dtype=np.float64)
+        linear = 2.0e4 * (table[:, :1] / 0.3) * shape
         return Theory(
             dimension=dimension,
             cell_size=cell_size,
@@ -91,7 +96,8 @@ def make_theory():
             names=("Omega_m", "redshift"),
             parameters=table,
             k=k,
-            power=2.0e4 * (table[:, :1] / 0.3) / (1 + table[:, 1:]) ** 2 * shape,
+            power=linear / (1 + table[:, 1:]) ** 2,
+            linear=linear,
         )
 
     return make

@@ -109,12 +109,44 @@ def test_conditions_enter_both_branches_row_by_row(make_discriminator, branch):
 
 
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
-def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension, grid):
-    network = make_discriminator(grid, dimension=dimension, conditions=1)
+def test_a_field_is_judged_beside_its_own_latent(make_discriminator, dimension, grid):
+    """Row by row."""
+    network = make_discriminator(grid, dimension=dimension, sees_latent=True)
+    fields, latents = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
+    order = [0, 2, 1, 3]
+    for judged in (network, network.judge_field):
+        score = judged(fields, None, latents)
+        changed = (judged(fields, None, latents[order]) - score).abs() > 1e-3
+        assert changed.tolist() == [False, True, True, False]
+        again = judged(fields[order], None, latents[order])
+        torch.testing.assert_close(again, score[order], **SINGLE)
+
+
+def test_who_does_not_see_the_latent_judges_without_it(make_discriminator):
+    network = make_discriminator(16)
+    fields, latents = coloured(3, 16, 2), coloured(3, 16, 2, seed=1)
+    assert torch.equal(network(fields, None, latents), network(fields))
+
+
+def test_a_field_and_its_latent_are_turned_together(make_discriminator):
+    """A roll of both by the stride leaves the score, of one alone it does not."""
+    network = make_discriminator(16, sees_latent=True)
+    fields, latents = coloured(3, 16, 2), coloured(3, 16, 2, seed=1)
+    score = network(fields, None, latents)
+    rolled = [x.roll((4, 8), (2, 3)) for x in (fields, latents)]
+    torch.testing.assert_close(network(rolled[0], None, rolled[1]), score, **SINGLE)
+    assert (network(rolled[0], None, latents) - score).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("sees_latent", [False, True])
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension, grid, sees_latent):
+    network = make_discriminator(grid, dimension=dimension, conditions=1, sees_latent=sees_latent)
     real, generated = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
-    network.fit(real)
-    conditions = torch.randn(4, 1)
-    judge(network, real, generated, conditions, gamma=1.0, gamma_summaries=1.0).loss.backward()
+    if not sees_latent:
+        network.fit(real)
+    given = torch.randn(4, 1), coloured(4, grid, dimension, seed=2)
+    judge(network, real, generated, *given, gamma=1.0, gamma_summaries=1.0).loss.backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().sum() > 0 or name.endswith(("score.bias", "opinion.4.bias"))

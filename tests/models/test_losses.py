@@ -1,6 +1,7 @@
 """The game is relativistic, its penalties are exact, and neither side moves the other."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -29,8 +30,8 @@ class InSingle(torch.nn.Module):
         super().__init__()
         self.summaries = summaries
 
-    def forward(self, y):
-        return self.summaries.float()(y.float()).double()
+    def forward(self, *given):
+        return self.summaries.float()(*(x.float() for x in given if x is not None)).double()
 
 
 @pytest.fixture
@@ -199,3 +200,37 @@ def test_conditions_belong_to_both_members_of_a_pair(make_discriminator, make_fi
     torch.testing.assert_close(
         persuade(network, real, generated, conditions), functional.softplus(gap).mean()
     )
+
+
+@pytest.fixture
+def paired_game(make_discriminator, make_fields):
+    """Pairs of fields and the latents they belong to, which are strong enough to tell."""
+    network = make_discriminator(8, sees_latent=True)
+    real, generated, latent = (make_fields(3, seed=seed) for seed in range(3))
+    return network, real, generated, 5 * latent
+
+
+def test_a_latent_belongs_to_both_members_of_a_pair(paired_game):
+    network, real, generated, latent = paired_game
+    gap = network(real, None, latent) - network(generated, None, latent)
+    verdict = judge(network, real, generated, None, latent, gamma=3.0, gamma_summaries=2.0)
+    torch.testing.assert_close(verdict.gap, gap.mean().detach())
+    loss = persuade(network, real, generated, None, latent)
+    torch.testing.assert_close(loss, functional.softplus(gap).mean())
+    swapped = persuade(network, real, generated, None, latent.flip(0))
+    assert abs(float((swapped - loss).detach())) > 2e-4
+
+
+def test_the_penalties_are_on_the_field_and_not_on_its_latent(paired_game):
+    """R1 and R2 as ever, at the latent that belongs to each."""
+    network, real, generated, latent = paired_game
+    found = judge(network, real, generated, None, latent, gamma=3.0, gamma_summaries=2.0).penalty
+    total = 0.0
+    for fields in (real, generated):
+        for field, beside in zip(fields, latent, strict=True):
+            judged = partial(network.judge_field, latent=beside[None])
+            total += float(squared_gradients(judged, field[None])) / 3
+    assert float(found) == pytest.approx(total, rel=1e-4)
+    watched = latent.clone().requires_grad_()
+    score = network.judge_field(real, None, watched).sum()
+    assert torch.autograd.grad(score, watched)[0].square().sum() > 1e-4, "it would count"

@@ -160,3 +160,76 @@ def test_gradients_are_finite_even_for_an_empty_box(make, make_fields, dimension
     summaries(y).square().sum().backward()
     assert torch.isfinite(y.grad).all()
     assert y.grad.abs().sum() > 0
+
+
+@pytest.fixture
+def make_seeing(scaling):
+    return lambda grid, dimension: Summaries(grid, dimension, scaling, sees_latent=True)
+
+
+def transfers(summaries, y, latent):
+    """T(k) from the latent to the field and to the density, (n, 2, shells)."""
+    shells = len(shell_edges(summaries.grid)) - 1
+    return summaries.measure(y, latent)[:, 2 * shells : 4 * shells].unflatten(1, (2, shells))
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_the_transfer_function_is_a_factor_on_what_is_in_its_place(
+    make_seeing, make_fields, dimension, grid
+):
+    summaries = make_seeing(grid, dimension)
+    y = make_fields(3, grid, dimension)
+    same = transfers(summaries, y, y)
+    torch.testing.assert_close(same, torch.ones_like(same), rtol=0, atol=1e-3)
+    torch.testing.assert_close(transfers(summaries, -0.5 * y, y)[:, 0], -0.5 * same[:, 0])
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_the_transfer_function_is_that_of_the_modes_of_a_shell(
+    make_seeing, make_fields, dimension, grid
+):
+    summaries = make_seeing(grid, dimension)
+    y, latent = make_fields(3, grid, dimension), make_fields(3, grid, dimension, seed=1)
+    found = transfers(summaries, y, latent)
+    n = np.fft.fftfreq(grid) * grid
+    squared = sum(np.meshgrid(*[n**2] * dimension, indexing="ij"))
+    pairs = [(y, latent), tuple(summaries.scaling.inverse(x, torch) for x in (y, latent))]
+    for row, pair in enumerate(pairs):
+        a, b = (np.fft.fftn(x[:, 0].numpy(), axes=range(1, dimension + 1)) for x in pair)
+        for column, (low, high) in enumerate(itertools.pairwise(shell_edges(grid))):
+            shell = (squared >= low**2) & (squared < high**2)
+            together = (a[:, shell] * b[:, shell].conj()).real.sum(1)
+            expected = together / (np.abs(b[:, shell]) ** 2).sum(1)
+            np.testing.assert_allclose(found[:, row, column], expected, atol=1e-3)
+
+
+def test_the_transfer_function_does_not_see_a_common_symmetry(make_seeing, make_fields):
+    summaries = make_seeing(16, 2)
+    y, latent = make_fields(3, 16), make_fields(3, 16, seed=1)
+    found = transfers(summaries, y, latent)
+    moved = [x.transpose(-1, -2).flip(-1).roll(3, -2) for x in (y, latent)]
+    torch.testing.assert_close(transfers(summaries, *moved), found, rtol=0, atol=1e-4)
+    assert (transfers(summaries, moved[0], latent) - found).abs().max() > 0.1
+
+
+def test_noise_that_follows_nothing_leaves_the_transfer_function_alone(make_seeing, make_fields):
+    """Orthogonal modes add power and no transfer, where a correlation coefficient would fall."""
+    summaries = make_seeing(16, 2)
+    latent = make_fields(4, 16)
+    modes = torch.fft.rfft2(make_fields(4, 16, seed=1))
+    known = torch.fft.rfft2(latent)
+    aside = torch.fft.irfft2(1j * known * (modes * known.conj()).imag / known.abs().square())
+    found = transfers(summaries, latent + aside, latent)[:, 0]
+    torch.testing.assert_close(found, torch.ones_like(found), rtol=0, atol=2e-2)
+    assert aside.std() > 0.1
+
+
+@pytest.mark.parametrize("contrast", [0.0, 1.0])
+def test_gradients_of_the_transfer_function_are_finite_even_for_an_empty_box(
+    make_seeing, make_fields, contrast
+):
+    summaries = make_seeing(16, 2)
+    y = (contrast * make_fields(2, 16)).requires_grad_()
+    latent = contrast * make_fields(2, 16, seed=1)
+    transfers(summaries, y, latent).sum().backward()
+    assert torch.isfinite(y.grad).all()

@@ -10,6 +10,7 @@ import torch
 from cosmogan.errors import CheckpointError
 from cosmogan.fields.layout import Layout
 from cosmogan.models import checkpoint
+from cosmogan.models.latent import make_latent
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH, VERSION, load_weights, save_weights
 
@@ -29,26 +30,29 @@ def layout_of(theory, grid=16):
     )
 
 
-@pytest.fixture(params=[2, 3])
+@pytest.fixture(params=[(2, "gaussian"), (2, "lpt"), (3, "lpt")], ids=str)
 def written(request, tmp_path, make_theory, make_generator):
-    theory = make_theory(PARAMETERS, dimension=request.param)
-    generator = make_generator((4, 5), dimension=request.param, conditions=2)
+    dimension, latent = request.param
+    theory = make_theory(PARAMETERS, dimension=dimension)
+    generator = make_generator((4, 5), dimension=dimension, conditions=2)
     path = tmp_path / "weights.safetensors"
     training = {"shown": 32, "identity": "abc", "reading": None}
     save_weights(
         path,
         generator,
         theory,
+        latent=latent,
         layout=layout_of(theory),
         made_by={"recipe": 'name = "x"\n'},
         training=training,
     )
-    return path, generator, theory
+    return path, generator, theory, latent
 
 
 def test_a_file_gives_back_network_theory_and_layout(written):
-    path, generator, theory = written
+    path, generator, theory, latent = written
     weights = load_weights(path)
+    assert weights.latent == latent
     assert weights.generator.shape == generator.shape
     assert weights.generator.scaling == generator.scaling
     for name, tensor in generator.state_dict().items():
@@ -63,13 +67,17 @@ def test_a_file_gives_back_network_theory_and_layout(written):
 
 
 def test_it_makes_the_same_fields_to_the_last_bit(written):
-    path, generator, theory = written
+    path, generator, theory, latent = written
     weights = load_weights(path)
     fields = []
-    for network, spectra in ((generator, theory), (weights.generator, weights.theory)):
-        source = Source(spectra, network.scaling, network.shape, 16)
+    kept = (weights.generator, weights.theory, weights.latent)
+    for network, spectra, kind in ((generator, theory, latent), kept):
+        start = make_latent(kind, spectra, 16)
+        source = Source(start, spectra, network.scaling, network.shape)
+        latents = source.latents(start.origins(3, [1, 2]), [0, 1])
         with torch.no_grad():
-            fields.append(generate(network, source.draw([1, 2], [0, 1])).numpy().tobytes())
+            made = generate(network, source.draw(latents, [1, 2], [0, 1]))
+        fields.append(made.numpy().tobytes())
     assert fields[0] == fields[1]
 
 
@@ -80,7 +88,7 @@ def test_a_loaded_generator_is_frozen(written):
 
 
 def test_the_header_is_json_and_says_all_but_the_tensors(written):
-    path, _, theory = written
+    path, _, theory, _ = written
     content = load_weights(path).content
     assert json.loads(json.dumps(content)) == content
     assert content["theory"]["names"] == list(theory.names), "loading takes nothing from it"
@@ -96,6 +104,8 @@ def rewrite(path, **changes):
     [
         ({"version": VERSION + 1}, f"format version {VERSION + 1}, this cosmogan reads {VERSION}"),
         ({"format": "something"}, "no weights of a generator"),
+        ({"latent": "something"}, "incomplete, or from an earlier cosmogan"),
+        ({"theory": {"dimension": 2, "names": ["a"]}}, "incomplete, or from an earlier cosmogan"),
         ({"generator": {"dimension": 2, "widths": [4, 9], "conditions": 2}}, "of another network"),
         ({"generator": {"dimension": 2, "widths": [4], "conditions": 0}}, "of another network"),
     ],

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from cosmogan.cosmology import Cosmology
 from cosmogan.errors import CosmoganError
 from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, MadeBy
-from cosmogan.models.latent import Theory, gaussian_colour, lognormal_field
-from cosmogan.train import worker
+from cosmogan.models.latent import gaussian_colour, lognormal_field
+from cosmogan.models.theory import Theory
+from cosmogan.simulate.evolution import Evolution, evolve
+from cosmogan.simulate.run import Cut, cut_fields
+from cosmogan.train import reading
 from cosmogan.train.plan import Training, theory_to_dict
 
 GRID, CELL, THICKNESS = 16, 4.0, 2
@@ -34,7 +38,7 @@ def one_thread():
 def power_law(parameters=((0.3, 0.0),)):
     k = np.geomspace(1e-4, 50, 200)
     table = np.array(parameters, dtype=np.float64)
-    shape = k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3
+    linear = np.tile(2.0e4 * k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3, (len(table), 1))
     return Theory(
         dimension=2,
         cell_size=CELL,
@@ -43,7 +47,8 @@ def power_law(parameters=((0.3, 0.0),)):
         names=NAMES,
         parameters=table,
         k=k,
-        power=2.0e4 * shape / (1 + table[:, 1:]) ** 2,
+        power=linear / (1 + table[:, 1:]) ** 2,
+        linear=linear,
     )
 
 
@@ -58,21 +63,25 @@ def two_epochs():
     return power_law(((0.3, 0.0), (0.3, 1.0)))
 
 
+def layout_of(grid, *, fixed=False):
+    return Layout(
+        dimension=2,
+        grid=grid,
+        box_size=grid * CELL,
+        thickness=THICKNESS * CELL,
+        mass_assignment="cic",
+        particles=32,
+        fixed=fixed,
+        parameter_names=NAMES,
+    )
+
+
 @pytest.fixture(scope="session")
 def write_fields():
     """Return a function that writes lognormal slices, squared to be no longer the latent's."""
 
     def write(path, theory, *, boxes, first=0, rows=6, fixed=False, grid=GRID):
-        layout = Layout(
-            dimension=2,
-            grid=grid,
-            box_size=grid * CELL,
-            thickness=THICKNESS * CELL,
-            mass_assignment="cic",
-            particles=32,
-            fixed=fixed,
-            parameter_names=NAMES,
-        )
+        layout = layout_of(grid, fixed=fixed)
         store.create_folder(path, layout, MadeBy(version="1", time="now"), boxes, identity="x")
         colours = [gaussian_colour(theory, row, grid) for row in range(len(theory.parameters))]
         which = np.arange(rows) % len(colours)
@@ -102,12 +111,50 @@ def sides(tmp_path_factory, theory, write_fields):
 
 
 @pytest.fixture(scope="session")
+def write_simulated():
+    """Return a function that writes slices of small simulations, at each redshift of a theory."""
+
+    def write(path, theory, *, boxes, first=0):
+        epochs = theory.parameters[:, 1].tolist()
+        side = GRID * CELL
+        settings = Evolution(
+            box_size=side, particles=GRID, mesh=GRID, steps=6, redshifts=tuple(epochs)
+        )
+        cut = Cut(dimension=2, grid=GRID, thickness=THICKNESS, window=theory.window)
+        made_by = MadeBy(version="1", time="now")
+        store.create_folder(path, layout_of(GRID), made_by, boxes, identity="x")
+        for shard in range(boxes):
+            fields, origin, parameters = [], [], []
+            universe = Cosmology(Omega_m=0.3), first + shard, settings, theory.linear_power(0)
+            for snapshot in evolve(*universe):
+                slices, where = cut_fields(snapshot, side, cut)
+                where["simulation"] = where["seed"] = first + shard
+                fields.append(slices)
+                origin.append(where)
+                parameters.append(np.tile([0.3, snapshot.redshift], (len(slices), 1)))
+            content = (np.concatenate(part) for part in (fields, parameters, origin))
+            store.write_shard(path, shard, *content)
+        return store.finish_folder(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory, theory, write_simulated):
+    """Training and validation slices of simulations; not to be changed."""
+    folder = tmp_path_factory.mktemp("simulated")
+    train = write_simulated(folder / "train.fields", theory, boxes=3)
+    return train, write_simulated(folder / "validation.fields", theory, boxes=2, first=10)
+
+
+@pytest.fixture(scope="session")
 def base_plan(sides, theory):
     """The plan of a training of 40 steps, in no folder yet."""
     return Training(
         folder="",
         train=str(sides[0].path),
         validation=str(sides[1].path),
+        latent="gaussian",
         images=160,
         batch=4,
         validate_every=40,
@@ -128,11 +175,24 @@ def base_plan(sides, theory):
     )
 
 
+@pytest.fixture(scope="session")
+def base_plans(base_plan, simulated):
+    """Such a plan for each latent; that which knows simulations is given some."""
+    train, validation = (str(side.path) for side in simulated)
+    lpt = replace(base_plan, latent="lpt", train=train, validation=validation)
+    return {"gaussian": base_plan, "lpt": lpt}
+
+
 @pytest.fixture
-def plan(base_plan, tmp_path, monkeypatch, one_thread):
-    """The same in a folder of its own; readings are short."""
-    monkeypatch.setattr(worker, "READING_FIELDS", SHORT)
-    return replace(base_plan, folder=str(tmp_path / "run"))
+def plans(base_plans, tmp_path, monkeypatch, one_thread):
+    """The same in a folder of their own; readings are short."""
+    monkeypatch.setattr(reading, "FIELDS", SHORT)
+    return {kind: replace(p, folder=str(tmp_path / "run")) for kind, p in base_plans.items()}
+
+
+@pytest.fixture
+def plan(plans):
+    return plans["gaussian"]
 
 
 class Team:

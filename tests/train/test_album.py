@@ -11,7 +11,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def referee(sides, base_plan):
-    return Referee(*sides, tolerance=base_plan.tolerance, k_max=base_plan.k_max)
+    truth = np.concatenate([side[:] for side in sides])
+    tolerance, k_max = base_plan.tolerance, base_plan.k_max
+    return Referee(truth, sides[0].layout, tolerance=tolerance, k_max=k_max)
 
 
 def test_a_reading_leaves_a_picture(tmp_path, referee, sides):

@@ -6,8 +6,7 @@ import torch
 
 from cosmogan.errors import RecipeError, SplitError
 from cosmogan.fields.scaling import Scaling
-from cosmogan.train import data
-from cosmogan.train.data import TrainingFields, check_training, spread_rows, to_tensor
+from cosmogan.train.data import SAMPLE, TrainingFields, check_training, spread, to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def test_every_field_is_shown_once_an_epoch_in_another_order(stream, sides, scal
     known = sorted(fingerprints(to_tensor(sides[0][:], scaling)))
     orders = []
     for epoch in range(2):
-        shown = fingerprints(stream.at(range(epoch * size, (epoch + 1) * size))[0])
+        shown = fingerprints(stream.at(range(epoch * size, (epoch + 1) * size)).fields)
         assert sorted(shown) == known
         orders.append(shown)
     assert orders[0] != orders[1]
@@ -38,17 +37,18 @@ def test_every_field_is_shown_once_an_epoch_in_another_order(stream, sides, scal
 
 def test_the_field_at_a_cursor_never_changes(stream, sides, scaling, theory):
     cursors = [3, 4, 5, 22, 23, 24, 25, 70]  # over the end of an epoch, and beyond
-    together, _ = stream.at(cursors)
+    together = stream.at(cursors).fields
     again = TrainingFields(sides[0], scaling, theory, seed=5)
     for place in reversed(range(len(cursors))):
-        assert torch.equal(again.at(cursors[place : place + 1])[0][0], together[place])
-    other, _ = TrainingFields(sides[0], scaling, theory, seed=6).at(cursors)
+        alone = again.at(cursors[place : place + 1]).fields
+        assert torch.equal(alone[0], together[place])
+    other = TrainingFields(sides[0], scaling, theory, seed=6).at(cursors).fields
     assert not torch.equal(other, together)
 
 
 def test_a_field_comes_back_in_another_orientation(stream, sides):
     size = len(sides[0])
-    first, second = stream.at(range(size))[0], stream.at(range(size, 2 * size))[0]
+    first, second = (stream.at(range(n * size, (n + 1) * size)).fields for n in (0, 1))
     later = dict(zip(fingerprints(second), second, strict=True))
     same = [torch.equal(f, later[p]) for p, f in zip(fingerprints(first), first, strict=True)]
     assert sum(same) <= 1, "of 8 * 16^2 orientations"
@@ -59,7 +59,8 @@ def test_fields_come_as_float32_with_the_row_of_their_parameters(
 ):
     fields = write_fields(tmp_path / "x.fields", two_epochs, boxes=2)
     stream = TrainingFields(fields, scaling, two_epochs, seed=1)
-    y, rows = stream.at(range(12))
+    batch = stream.at(range(12))
+    y, rows = batch.fields, np.array(batch.rows)
     assert y.shape == (12, 1, 16, 16)
     assert y.dtype == torch.float32
     assert sorted(rows.tolist()) == [0] * 6 + [1] * 6
@@ -79,12 +80,15 @@ def test_parameters_without_a_spectrum_are_refused(
         TrainingFields(fields, scaling, theory, seed=1)
 
 
-def test_scales_are_fixed_from_fields_of_every_part_of_the_set(sides, monkeypatch):
-    np.testing.assert_array_equal(spread_rows(sides[0]), sides[0][:])
-    monkeypatch.setattr(data, "SAMPLE", 5)
-    some = spread_rows(sides[0])
-    assert len(some) == 5
-    np.testing.assert_array_equal(some[[0, -1]], sides[0][[0, -1]])
+def test_scales_are_fixed_from_fields_of_every_part_of_the_set(sides):
+    size = len(sides[0])
+    assert spread(sides[0]).tolist() == list(range(size))
+    assert size < SAMPLE
+    for most in (2, 5, size - 1):
+        some = spread(sides[0], most)
+        assert len(some) == most
+        assert some[[0, -1]].tolist() == [0, size - 1]
+        assert np.ptp(np.diff(some)) <= 1, "evenly"
 
 
 def test_training_space_is_standard(sides, scaling):

@@ -3,23 +3,25 @@
 import numpy as np
 import pytest
 
+from cosmogan.models.latent import make_latent
 from cosmogan.statistics.power import power_spectra
-from cosmogan.train.data import spread_rows
-from cosmogan.train.reading import RARE, Referee
+from cosmogan.train import reading as module
+from cosmogan.train.data import spread
+from cosmogan.train.reading import RARE, Referee, free_exam, paired_exam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = {"mean_density": 0.05, "power": 0.2, "bispectrum": 0.3, "pdf": 0.1, "pdf_smoothed": 0.1}
 
 
 @pytest.fixture(scope="module")
-def referee(sides):
-    return Referee(*sides, tolerance=TOLERANCE, k_max=0.7)
+def known(sides):
+    """The fields that the referee compares with."""
+    return np.concatenate([side[spread(side)] for side in sides])
 
 
 @pytest.fixture(scope="module")
-def known(sides):
-    """The fields that the referee compares with."""
-    return np.concatenate([spread_rows(side) for side in sides])
+def referee(sides, known):
+    return Referee(known, sides[0].layout, tolerance=TOLERANCE, k_max=0.7)
 
 
 def test_the_simulations_themselves_have_no_error(referee, known):
@@ -92,3 +94,53 @@ def test_a_reading_is_json(referee, known):
 
     reading = referee.read(known, images=3)
     assert json.loads(json.dumps(reading.as_dict()))["errors"] == reading.errors
+
+
+# What is asked for
+
+
+@pytest.fixture(scope="module")
+def epochs(tmp_path_factory, write_fields, two_epochs):
+    """Both sides at two redshifts, of another length each."""
+    folder = tmp_path_factory.mktemp("epochs")
+    train = write_fields(folder / "train.fields", two_epochs, boxes=4)
+    return train, write_fields(folder / "validation.fields", two_epochs, boxes=3, first=10)
+
+
+@pytest.mark.parametrize("most", [5, 12, 500])
+def test_a_paired_exam_asks_for_the_fields_it_holds(epochs, two_epochs, monkeypatch, most):
+    """Origins, rows and truth are of the same validation fields, spread over the set."""
+    monkeypatch.setattr(module, "FIELDS", most)
+    validation = epochs[1]
+    exam = paired_exam(validation, two_epochs)
+    assert len(exam.rows) == len(exam.origins) == len(exam.truth) == min(most, len(validation))
+    place = {field.tobytes(): number for number, field in enumerate(validation[:])}
+    numbers = [place[field.tobytes()] for field in exam.truth]
+    assert numbers[0] == 0
+    assert numbers[-1] == len(validation) - 1
+    assert np.ptp(np.diff(numbers)) <= 1
+    np.testing.assert_array_equal(exam.origins, validation.origin[numbers])
+    np.testing.assert_array_equal(two_epochs.parameters[exam.rows], validation.parameters[numbers])
+    assert set(exam.rows) == {0, 1}
+
+
+def test_who_answers_a_paired_exam_with_the_truth_has_no_error(epochs, two_epochs):
+    exam = paired_exam(epochs[1], two_epochs)
+    referee = Referee(exam.truth, epochs[1].layout, tolerance=TOLERANCE, k_max=0.7)
+    assert referee.read(exam.truth, images=0).score == 0
+    assert referee.read(exam.truth[:6], images=0).score > 0
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "lpt"])
+def test_a_free_exam_asks_for_new_fields_and_holds_both_sides(
+    epochs, two_epochs, monkeypatch, kind
+):
+    monkeypatch.setattr(module, "FIELDS", 40)
+    latent = make_latent(kind, two_epochs, 16)
+    exam = free_exam(*epochs, latent, two_epochs, 77)
+    np.testing.assert_array_equal(exam.truth, np.concatenate([side[:] for side in epochs]))
+    np.testing.assert_array_equal(exam.origins, latent.origins(77, range(40)))
+    # parameters as often as in the training set
+    assert len(exam.rows) == 40
+    assert exam.rows.count(0) == pytest.approx(20, abs=2)
+    assert not np.array_equal(free_exam(*epochs, latent, two_epochs, 78).origins, exam.origins)

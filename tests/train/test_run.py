@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+from cosmogan.cosmology import Cosmology, linear_power
 from cosmogan.errors import RecipeError, ResourceError, SplitError, Stopped, TrainingError
 from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
@@ -23,6 +24,7 @@ PLANCK = (0.31, 0.049, 0.68, 0.965, 0.81, 0.0)
 
 def recipe(**changes):
     table = {
+        "latent": "gaussian",
         "images": 32,
         "batch": 4,
         "validate_every": 16,
@@ -33,7 +35,7 @@ def recipe(**changes):
     return Recipe(name="tiny", train=table | changes)
 
 
-def write_side(path, *, first, boxes=3, rows=6, fixed=False):
+def write_side(path, *, first, boxes=3, rows=6, fixed=False, parameters=PLANCK):
     layout = Layout(
         dimension=2,
         grid=16,
@@ -51,7 +53,7 @@ def write_side(path, *, first, boxes=3, rows=6, fixed=False):
         origin = np.zeros(rows, ORIGIN_DTYPE)
         origin["simulation"] = origin["seed"] = first + shard
         origin["fixed"] = fixed
-        store.write_shard(path, shard, fields, np.tile(PLANCK, (rows, 1)), origin)
+        store.write_shard(path, shard, fields, np.tile(parameters, (rows, 1)), origin)
     return store.finish_folder(path)
 
 
@@ -145,9 +147,30 @@ def test_the_identity_follows_the_result_and_not_the_place(folder):
     assert identity(recipe(gamma=3.0), *sets) != here
 
 
+@pytest.mark.parametrize("latent", ["gaussian", "lpt"])
+def test_the_plan_starts_from_the_latent_of_the_recipe(folder, latent):
+    assert gather(recipe(latent=latent), folder).latent == latent
+
+
+def test_the_linear_spectrum_is_that_of_today_at_any_redshift(tmp_path):
+    early = (*PLANCK[:-1], 2.0)
+    theory = theory_of(write_side(tmp_path / "early.fields", first=0, parameters=early))
+    universe = Cosmology(**dict(zip(NAMES[:-1], PLANCK, strict=False)))
+    np.testing.assert_allclose(theory.linear[0], linear_power(universe)(theory.k), rtol=1e-12)
+    low = theory.k < 0.01
+    grown = theory.growth(0)[0] ** 2
+    np.testing.assert_allclose(theory.power[0][low], grown * theory.linear[0][low], rtol=0.05)
+
+
 def test_the_theory_has_a_spectrum_for_each_redshift(folder):
     theory = theory_of(store.open_fields(folder / "train.fields"))
-    assert theory.power.shape == (1, len(theory.k))
+    assert theory.power.shape == theory.linear.shape == (1, len(theory.k))
+    universe = Cosmology(**dict(zip(NAMES[:-1], PLANCK, strict=False)))
+    np.testing.assert_allclose(theory.linear[0], linear_power(universe)(theory.k), rtol=1e-12)
+    low, high = theory.k < 0.01, theory.k > 2
+    ratio = theory.power[0] / theory.linear[0]
+    assert np.abs(ratio[low] - 1).max() < 0.05, "nothing has collapsed at large scales"
+    assert ratio[high].min() > 2
     assert theory.thickness == 1
     assert theory.num_conditions == 0
 

@@ -12,6 +12,7 @@ from cosmogan.errors import CheckpointError
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import make_latent
 from cosmogan.models.losses import judge, persuade
 from cosmogan.models.source import Source, generate
 from cosmogan.train.data import TrainingFields
@@ -31,28 +32,39 @@ def stream(sides, theory):
 
 @pytest.fixture(scope="module")
 def source(stream, theory):
-    return Source(theory, stream.scaling, GeneratorShape(dimension=2, widths=(4, 4)), 16)
+    shape = GeneratorShape(dimension=2, widths=(4, 4))
+    return Source(make_latent("gaussian", theory, 16), theory, stream.scaling, shape)
 
 
 @pytest.fixture
-def networks(stream, source):
+def sees_latent():
+    """Whether pairs are judged beside their latents; a test may ask for both."""
+    return False
+
+
+@pytest.fixture
+def networks(stream, source, sees_latent):
     torch.manual_seed(8)
     generator = Generator(source.shape, stream.scaling)
     torch.nn.init.normal_(generator.head.weight, std=0.1)
-    shape = DiscriminatorShape(dimension=2, grid=16, widths=(4, 6))
+    shape = DiscriminatorShape(dimension=2, grid=16, widths=(4, 6), sees_latent=sees_latent)
     discriminator = Discriminator(shape, stream.scaling)
     torch.nn.init.normal_(discriminator.opinion[-1].weight, std=0.1)
-    discriminator.fit(stream.at(range(24))[0])
+    if not sees_latent:
+        discriminator.fit(stream.at(range(24)).fields)
     return Networks(generator, discriminator)
 
 
 @pytest.fixture
-def pairs(stream, source):
+def pairs(stream, source, sees_latent):
     """Return a function that gives rows of the batch at a cursor."""
 
     def make(cursor, rows=range(BATCH)):
-        real, kinds = stream.at([cursor + i for i in rows])
-        return Pairs(real, source.draw([cursor + i for i in rows], kinds.tolist()))
+        seeds = [cursor + i for i in rows]
+        real = stream.at(seeds)
+        latents = source.latents(source.latent.origins(1, seeds), real.rows)
+        draw = source.draw(latents, seeds, real.rows)
+        return Pairs(real.fields, draw, latents if sees_latent else None)
 
     return make
 
@@ -81,6 +93,7 @@ def test_a_step_moves_both_networks_the_average_and_the_clock(networks, pairs):
     assert all(p.grad is None for p in networks.generator.parameters())
 
 
+@pytest.mark.parametrize("sees_latent", [False, True])
 def test_each_side_is_moved_by_its_own_loss_alone(networks, pairs):
     """The same as by hand: first the judge against a frozen generator, then the other way."""
     judged, persuaded = pairs(0), pairs(50)
@@ -90,13 +103,16 @@ def test_each_side_is_moved_by_its_own_loss_alone(networks, pairs):
         adam.param_groups[0]["lr"] = SCHEDULE.learning_rate
     with torch.no_grad():
         generated = generate(hand.generator, judged.draw)
-    judge(
-        hand.discriminator, judged.real, generated, None, gamma=2.0, gamma_summaries=1.0
-    ).loss.backward()
+    fields = judged.real, generated
+    verdict = judge(
+        hand.discriminator, *fields, None, judged.latent, gamma=2.0, gamma_summaries=1.0
+    )
+    verdict.loss.backward()
     hand.adam_discriminator.step()
     hand.adam_discriminator.zero_grad()
     generated = generate(hand.generator, persuaded.draw)
-    persuade(hand.discriminator, persuaded.real, generated, None).backward()
+    fields = persuaded.real, generated
+    persuade(hand.discriminator, *fields, None, persuaded.latent).backward()
     hand.adam_generator.step()
     for name in ("generator", "discriminator"):
         mine, by_hand = getattr(networks, name), getattr(hand, name)
@@ -123,7 +139,7 @@ def test_the_gradients_of_two_halves_average_to_those_of_the_whole(networks, pai
         torch.testing.assert_close((one + other) / 2, total, rtol=0, atol=1e-6 * max(size, 1))
 
 
-@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize(("world", "sees_latent"), [(2, False), (4, False), (2, True)])
 def test_a_penalised_step_is_the_same_on_any_number_of_workers(networks, pairs, team, world):
     """At rest, since Adam's first moves are signs: they magnify what is nothing but rounding."""
     share = BATCH // world

@@ -25,7 +25,7 @@ from cosmogan.errors import (
 )
 from cosmogan.models import checkpoint
 from cosmogan.models.weights import load_weights
-from cosmogan.train import worker
+from cosmogan.train import reading, worker
 from cosmogan.train.data import TrainingFields
 from cosmogan.train.place import LogFile, Place
 from cosmogan.train.plan import theory_to_dict
@@ -76,18 +76,27 @@ def here(plan, **others):
 
 
 @pytest.fixture(scope="module")
-def forty(tmp_path_factory, base_plan):
-    """What 40 steps without a break leave."""
-    threads = torch.get_num_threads()
+def wholes(tmp_path_factory, base_plans):
+    """What 40 steps without a break leave, for each latent."""
+    threads, left = torch.get_num_threads(), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "READING_FIELDS", 32)
-        plan = replace(base_plan, folder=str(tmp_path_factory.mktemp("forty") / "run"))
-        assert train(plan, here(plan))
+        patch.setattr(reading, "FIELDS", 32)
+        for kind, base in base_plans.items():
+            plan = replace(base, folder=str(tmp_path_factory.mktemp("forty") / "run"))
+            assert train(plan, here(plan))
+            left[kind] = contents(plan.folder)
     torch.set_num_threads(threads)
-    return contents(plan.folder)
+    return left
 
 
-def test_a_training_leaves_weights_checkpoints_and_a_log(forty):
+@pytest.fixture(scope="module")
+def forty(wholes):
+    return wholes["gaussian"]
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "lpt"])
+def test_a_training_leaves_weights_checkpoints_and_a_log(wholes, kind):
+    forty = wholes[kind]
     assert set(forty) == {
         "checkpoints/checkpoint-000000000120.safetensors",
         "checkpoints/checkpoint-000000000160.safetensors",
@@ -102,14 +111,16 @@ def test_a_training_leaves_weights_checkpoints_and_a_log(forty):
     assert forty["weights.safetensors"][0]["training"]["reading"]["score"] == best["score"]
     assert forty["checkpoints/checkpoint-000000000160.safetensors"][0]["best"] == best["score"]
     untrained, trained = forty["untrained.safetensors"], forty["weights.safetensors"]
+    assert untrained[0]["latent"] == trained[0]["latent"] == kind
     assert untrained[0]["training"]["shown"] == 0
     assert untrained[1]["generator.head.weight"] != trained[1]["generator.head.weight"]
     assert np.isfinite([r["score"] for r in readings]).all()
 
 
-@pytest.mark.parametrize("steps", [7, 20])
-def test_two_halves_equal_the_whole_to_the_last_bit(plan, forty, steps):
+@pytest.mark.parametrize(("kind", "steps"), [("gaussian", 7), ("gaussian", 20), ("lpt", 20)])
+def test_two_halves_equal_the_whole_to_the_last_bit(plans, wholes, kind, steps):
     """Also where a reading is due at the very step after which the run is stopped (20)."""
+    plan, forty = plans[kind], wholes[kind]
     assert not train(plan, here(plan, stopped=asked_to_stop_after(steps)))
     assert checkpoints(plan.folder)[-1] == f"checkpoint-{4 * steps:012d}.safetensors"
     assert not (Path(plan.folder) / "weights.safetensors").exists()
@@ -178,10 +189,10 @@ class Poisoned(TrainingFields):
     """Fields that turn bad after a while, as a broken disk or memory would make them."""
 
     def at(self, cursors):
-        y, rows = super().at(cursors)
+        batch = super().at(cursors)
         if cursors[0] >= 2 * 60:
-            y[0, 0, 2, 2] = float("nan")
-        return y, rows
+            batch.fields[0, 0, 2, 2] = float("nan")
+        return batch
 
 
 def test_a_nan_ends_the_training_and_leaves_the_last_good_checkpoint(plan, forty, monkeypatch):
@@ -317,13 +328,14 @@ def free_port():
         return str(probe.getsockname()[1])
 
 
-def test_two_processes_train_as_one(plan, tmp_path):
+@pytest.mark.parametrize("kind", ["gaussian", "lpt"])
+def test_two_processes_train_as_one(plans, tmp_path, kind):
     """As torchrun starts them: the averaged gradients of a penalised step agree to 1e-6.
 
     At a vanishing learning rate, since Adam's first moves are signs and magnify rounding.
     """
     pair, alone = (
-        replace(plan, folder=str(tmp_path / name), images=8, learning_rate=1e-15)
+        replace(plans[kind], folder=str(tmp_path / name), images=8, learning_rate=1e-15)
         for name in ("pair", "alone")
     )
     rendezvous = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}

@@ -1,0 +1,216 @@
+"""A latent that knows the simulations is learnt, read and judged beside its own fields."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.errors import TrainingError
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.generator import GeneratorShape
+from cosmogan.models.latent import make_latent
+from cosmogan.models.orientation import orient, restore_orientation
+from cosmogan.models.source import Source
+from cosmogan.models.weights import load_weights
+from cosmogan.train import reading
+from cosmogan.train.data import TrainingFields, check_origins
+from cosmogan.train.place import Place
+from cosmogan.train.plan import theory_to_dict
+from cosmogan.train.worker import Loop, train
+
+KINDS = ["gaussian", "lpt"]
+
+
+def alikeness(one, other):
+    """Correlation of each field with its partner (n,)."""
+    pairs = zip(np.asarray(one), np.asarray(other), strict=True)
+    return np.array([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs])
+
+
+# Fields must follow their seeds
+
+
+@pytest.fixture
+def make_pair(one_thread):
+    """Return a function that gives the stream of a data set and the source of its latents."""
+
+    def make(fields, theory):
+        scaling = Scaling.fit(fields[:], 0.5)
+        shape = GeneratorShape(dimension=2, widths=(4, 4), conditions=theory.num_conditions)
+        source = Source(make_latent("lpt", theory, 16), theory, scaling, shape)
+        return TrainingFields(fields, scaling, theory, seed=5), source
+
+    return make
+
+
+def test_simulated_fields_follow_their_seeds(make_pair, simulated, theory):
+    for side in simulated:
+        check_origins(*make_pair(side, theory))
+
+
+@pytest.mark.parametrize("wrong", ["seed", "axis", "slab"])
+def test_fields_that_do_not_follow_their_origins_are_refused(make_pair, simulated, theory, wrong):
+    data, source = make_pair(simulated[0], theory)
+    origins = data.origins.copy()
+    origins["seed"] += 50 * (wrong == "seed")
+    origins["axis"] = (origins["axis"] + (wrong == "axis")) % 3
+    origins["slab"] = (origins["slab"] + 4 * (wrong == "slab")) % 8
+    data.origins = origins
+    with pytest.raises(TrainingError) as error:
+        check_origins(data, source)
+    message = str(error.value)
+    assert message.startswith(str(simulated[0].path))
+    assert "do not follow the initial conditions of their seeds" in message
+    assert "latent = 'gaussian'" in message
+    assert "\n" not in message
+
+
+def test_seeds_of_other_boxes_are_refused_at_several_redshifts_too(
+    make_pair, tmp_path, write_simulated, two_epochs
+):
+    """Fields of an epoch have their contrast in common, which must not pass for more."""
+    fields = write_simulated(tmp_path / "a.fields", two_epochs, boxes=2)
+    data, source = make_pair(fields, two_epochs)
+    check_origins(data, source)
+    data.origins = data.origins.copy()
+    data.origins["seed"] = 1 - data.origins["seed"]
+    with pytest.raises(TrainingError, match="do not follow"):
+        check_origins(data, source)
+
+
+def test_a_training_on_made_up_seeds_does_not_begin(plans):
+    made_up = replace(plans["gaussian"], latent="lpt")
+    with pytest.raises(TrainingError, match="do not follow the initial conditions"):
+        train(made_up)
+
+
+def test_orientations_and_origins_are_those_of_the_fields(make_pair, simulated, theory):
+    data, _ = make_pair(simulated[0], theory)
+    batch = data.at(range(30))
+    plain = restore_orientation(batch.fields, batch.orientations)[:, 0].numpy()
+    known = data.scaling.forward(simulated[0][:]).astype(np.float32)
+    place = {field.tobytes(): number for number, field in enumerate(known)}
+    rows = [place[field.tobytes()] for field in plain]
+    np.testing.assert_array_equal(batch.origins, simulated[0].origin[rows])
+    np.testing.assert_array_equal(batch.rows, data.rows[rows])
+
+
+# What a step is given
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("role", [0, 1])
+def test_the_shares_of_two_workers_are_that_of_one(plans, kind, role):
+    alone, *pair = (
+        Loop(plans[kind], Place(rank=rank, world=world))._share(role)
+        for rank, world in ((0, 1), (0, 2), (1, 2))
+    )
+
+    def together(*path):
+        found = []
+        for share in pair:
+            for name in path:
+                share = getattr(share, name)
+            found.append(share)
+        return found
+
+    assert torch.equal(torch.cat(together("real")), alone.real)
+    assert torch.equal(torch.cat(together("draw", "latent")), alone.draw.latent)
+    for level, noise in enumerate(alone.draw.noise):
+        assert torch.equal(torch.cat([each[level] for each in together("draw", "noise")]), noise)
+    if kind == "lpt":
+        assert torch.equal(torch.cat(together("latent")), alone.latent)
+    else:
+        assert together("latent") == [None, None]
+
+
+def test_real_fields_are_paired_with_their_own_latents(plans):
+    """Turned alike, and the generator starts from the very latents its judge sees."""
+    loop = Loop(plans["lpt"], Place())
+    judged, persuaded = loop._share(0), loop._share(1)
+    for pairs in (judged, persuaded):
+        own = alikeness(pairs.real, pairs.latent)
+        assert own.min() > 0.6
+        assert np.abs(alikeness(pairs.real, pairs.latent.flip(0))).max() < own.min()
+        started = restore_orientation(pairs.draw.latent, pairs.draw.orientations)
+        assert torch.equal(started, pairs.latent)
+    assert not torch.equal(judged.latent, persuaded.latent)
+
+
+def test_a_lognormal_latent_has_nothing_to_do_with_the_field(plans):
+    loop = Loop(plans["gaussian"], Place())
+    pairs = loop._share(0)
+    assert not loop.networks.discriminator.shape.sees_latent
+    assert np.abs(alikeness(pairs.real, pairs.draw.latent)).max() < 0.6
+    straight = [
+        restore_orientation(draw.latent, draw.orientations)
+        for draw in (pairs.draw, loop._share(1).draw)
+    ]
+    assert not torch.equal(*straight), "each side of the game has its own"
+
+
+# What a reading asks for
+
+
+class Spy:
+    """An observer that keeps the fields of the readings."""
+
+    def __init__(self):
+        self.lines, self.fields = [], []
+
+    def line(self, line):
+        self.lines.append(line)
+
+    def reading(self, reading, fields, referee):
+        self.fields.append(fields)
+
+
+def test_a_reading_remakes_the_validation_fields(plans):
+    spy, plan = Spy(), replace(plans["lpt"], images=40)
+    assert train(plan, Place(observers=[spy]))
+    loop = Loop(plan, Place())
+    truth = loop.exam.truth
+    assert set(loop.exam.origins["simulation"].tolist()) == {10, 11}, "none was trained on"
+    assert spy.fields[0].shape == truth.shape == (reading.FIELDS, 16, 16)
+    assert alikeness(spy.fields[0], truth).min() > 0.6
+    assert np.isfinite(spy.lines[-1]["score"])
+    weights = load_weights(loop.folder / "weights.safetensors")
+    assert weights.latent == "lpt"
+
+
+def test_the_gap_of_the_sides_is_that_of_their_scores_beside_their_latents(plans):
+    loop = Loop(plans["lpt"], Place())
+    network, scores, strangers = loop.networks.discriminator, [], []
+    for data in (loop.data, loop.unseen):
+        batch = data.at(range(len(loop.unseen.rows)))
+        latents = orient(loop.source.latents(batch.origins, batch.rows), batch.orientations)
+        with torch.no_grad():
+            scores.append(float(network(batch.fields, None, latents).mean()))
+            strangers.append(float(network(batch.fields, None, latents.flip(0)).mean()))
+    gap = loop._gap_validation()
+    assert gap == pytest.approx(scores[0] - scores[1], abs=1e-6)
+    assert gap != pytest.approx(strangers[0] - strangers[1], abs=1e-4), "latents count"
+
+
+def test_parameters_that_vary_have_latents_of_their_own(
+    plans, tmp_path, write_simulated, two_epochs
+):
+    sides = [
+        write_simulated(tmp_path / f"{name}.fields", two_epochs, boxes=1, first=first)
+        for name, first in (("train", 0), ("validation", 9))
+    ]
+    train_path, validation = (str(side.path) for side in sides)
+    theory = theory_to_dict(two_epochs)
+    plan = replace(
+        plans["lpt"], train=train_path, validation=validation, theory=theory, images=8, batch=8
+    )
+    loop = Loop(plan, Place())
+    pairs, cursors = loop._share(0), range(8)
+    rows = np.array(loop.data.at(cursors).rows)
+    contrast = pairs.latent.std(dim=(1, 2, 3)).numpy()
+    assert set(rows.tolist()) == {0, 1}
+    assert contrast[rows == 0].min() > contrast[rows == 1].max(), "less structure at redshift 1"
+    assert train(plan)
+    weights = load_weights(loop.folder / "weights.safetensors")
+    assert (weights.latent, weights.generator.shape.conditions) == ("lpt", 1)
