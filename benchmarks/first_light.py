@@ -2,6 +2,7 @@
 
     python benchmarks/first_light.py emulate runs/demo-64
     python benchmarks/first_light.py overhead runs/demo-64 --pairs 20
+    python benchmarks/first_light.py memory runs/demo-64 --pairs 5
     python benchmarks/first_light.py verdicts runs/demo-64 runs/demo-64-2 runs/demo-64-3
     python benchmarks/first_light.py picture runs/demo-64 docs/assets/first-light.png
     python benchmarks/first_light.py help
@@ -125,6 +126,35 @@ def overhead(run, pairs):
     print(f"|---|---|---|\n| {np.median(ratios):.3f} | {low:.3f} to {high:.3f} | {pairs} |")
 
 
+USUAL = "import cosmogan.train.worker as w; w.main([{!r}])"
+BARE = "import cosmogan.train.worker as w; w.keep_memory = lambda: None; w.main([{!r}])"
+"""A worker that leaves glibc's thresholds as they are."""
+
+
+def memory(run, pairs):
+    """CPU time per step with the thresholds of malloc as they are, over those of the worker."""
+    from cosmogan.recipe import read
+    from cosmogan.train.run import gather
+
+    recipe = read(Path(run) / "recipe.toml")
+    table = recipe.train.model_copy(update={"images": 640, "workers": 1})
+    plan = gather(recipe.model_copy(update={"train": table}), Path(run))
+    ratios = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for _ in range(pairs):
+            cost = []
+            for name, code in (("bare", BARE), ("kept", USUAL)):
+                path = replace(plan, folder=str(Path(scratch, name))).write()
+                subprocess.run([sys.executable, "-c", code.format(str(path))], check=True)
+                cost.append(_per_step(path.parent))
+                shutil.rmtree(path.parent)
+            ratios.append(cost[0] / cost[1])
+            print(f"{cost[0]:.4f} and {cost[1]:.4f} s, ratio {ratios[-1]:.3f}", file=sys.stderr)
+    print("| CPU time per step, default thresholds over raised ones | lowest and highest | pairs |")
+    print("|---|---|---|")
+    print(f"| {np.median(ratios):.3f} | {min(ratios):.3f} to {max(ratios):.3f} | {pairs} |")
+
+
 def _per_step(folder):
     """CPU seconds a step between the first and the last line of the log."""
     lines = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
@@ -233,6 +263,9 @@ def main():
     two = commands.add_parser("overhead")
     two.add_argument("run")
     two.add_argument("--pairs", type=int, default=20)
+    five = commands.add_parser("memory")
+    five.add_argument("run")
+    five.add_argument("--pairs", type=int, default=5)
     three = commands.add_parser("verdicts")
     three.add_argument("runs", nargs="+")
     four = commands.add_parser("picture")
@@ -246,6 +279,8 @@ def main():
             emulate(given.run, given.count)
         case "overhead":
             overhead(given.run, given.pairs)
+        case "memory":
+            memory(given.run, given.pairs)
         case "verdicts":
             verdicts(given.runs)
         case "picture":

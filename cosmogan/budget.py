@@ -16,7 +16,7 @@ EMULATED = ("emulated", "untrained", "lognormal")
 # Core seconds, measured on demo-64.
 _PARTICLE_STEP = 9.0e-8  # per particle and step
 _BOX = 1.0  # per box, initial conditions and painting
-_CHANNEL_CELL = 2.4e-9  # per field shown, cell and pair of channels
+_CHANNEL_CELL = 1.6e-9  # per field shown, cell and pair of channels
 _GENERATED_CELL = 1.2e-6  # per cell emulated
 _MEASURED_CELL = 1.0e-6  # per cell measured
 _COMPARE = 20.0
