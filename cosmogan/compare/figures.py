@@ -298,6 +298,8 @@ def _plain_ticks(pair: "Pair", result: Result, x: Array) -> None:
         top.yaxis.set_major_formatter(plain)
     bottom.xaxis.set_minor_formatter(NullFormatter())
     steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200]
+    if x[-1] > 500 * x[0]:  # labels would touch
+        steps = [0.001, 0.01, 0.1, 1, 10, 100, 1000]
     bottom.xaxis.set_major_locator(FixedLocator([s for s in steps if x[0] / 1.1 < s < x[-1] * 1.1]))
     for axis in (bottom.xaxis, bottom.yaxis):
         axis.set_major_formatter(plain)

@@ -390,4 +390,9 @@ def _train_here(plan: Training) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stderr.flush()
+    # Threads of gloo may hold tensors still, and would abort the interpreter as it tears itself
+    # down (pytorch#179291). All files are closed.
+    os._exit(status)
