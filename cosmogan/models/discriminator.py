@@ -1,10 +1,11 @@
 """The discriminator: judges a field by its texture and by its summary statistics.
 
 Two branches add up to one score. The first sees the field and a whitened copy, in which small
-scales have as much power as large ones; its coarse features are averaged over the box. The second
-sees the `Summaries` of the field. Each has its own penalty on gradients
-(`cosmogan.models.losses`). Parameters enter by projection (Miyato & Koyama 2018, arXiv:1802.05637).
-Whitening and summaries belong to the grid of the training fields, and so does the network.
+scales have as much power as large ones, and the latent if it knows initial conditions; its coarse
+features are averaged over the box. The second sees the `Summaries` of the field. Each has its own
+penalty on gradients (`cosmogan.models.losses`). Parameters enter by projection (Miyato & Koyama
+2018, arXiv:1802.05637). Whitening and summaries belong to the grid of the training fields, and so
+does the network.
 """
 
 from dataclasses import dataclass
