@@ -36,7 +36,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The values that change as the training goes on.
+    """The weights and rates of one step.
 
     Attributes
     ----------
