@@ -157,6 +157,8 @@ class ToleranceTable(Table):
     """Power spectrum."""
     bispectrum: Positive = 0.30
     """Equilateral bispectrum."""
+    reduced_bispectrum: Positive = 0.15
+    """Equilateral bispectrum over 3 P^2, field by field."""
     pdf: Positive = 0.15
     """One-point distribution, in cells."""
     pdf_smoothed: Positive = 0.15

@@ -32,6 +32,7 @@ _ERRORS: Mapping[str, str] = {
     "score": "score, in tolerances",
     "power": "power",
     "bispectrum": "bispectrum",
+    "reduced_bispectrum": "reduced bispectrum",
     "pdf": "PDF",
     "pdf_smoothed": "smoothed PDF",
 }

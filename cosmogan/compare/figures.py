@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 Theory = Mapping[str, tuple[Array, Array]]
 TWO_POINT = (SCATTER_OF, SCATTER)
-HIGHER = ("bispectrum", "pdf", "pdf_smoothed")
+REDUCED = "reduced_bispectrum"
+THREE_POINT = ("bispectrum", REDUCED)
+ONE_POINT = ("pdf", "pdf_smoothed")
 _TITLES = {
     "power": "power spectrum",
     SCATTER: r"scatter of $\ln P$ over fields",
     "bispectrum": "equilateral bispectrum",
+    REDUCED: "reduced bispectrum of single fields",
     "pdf": "density PDF",
     "pdf_smoothed": "smoothed density PDF",
 }
@@ -280,6 +283,7 @@ def _axis_label(statistic: Statistic, result: Result) -> str:
         "power": rf"$P(k)${unit}",
         SCATTER: r"$\sigma_{\ln P}$",
         "bispectrum": rf"$|B(k,k,k)|${unit}",
+        REDUCED: r"$|Q(k,k,k)|$",
     }
     return labels.get(result.name, "fraction of cells")
 
@@ -293,7 +297,8 @@ def _plain_ticks(pair: "Pair", result: Result, x: Array) -> None:
         bottom.set_yscale("log")
         bottom.yaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.4, 2]))
         bottom.yaxis.set_minor_locator(NullLocator())
-        top.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2]))
+    if result.name in (SCATTER, REDUCED):  # of order one
+        top.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]))
         top.yaxis.set_minor_formatter(NullFormatter())
         top.yaxis.set_major_formatter(plain)
     bottom.xaxis.set_minor_formatter(NullFormatter())

@@ -11,7 +11,14 @@ from typing import Any
 from cosmogan.compare import words
 from cosmogan.compare.costs import Cost, Timings, costs
 from cosmogan.compare.curves import Line, training_figure
-from cosmogan.compare.figures import HIGHER, TWO_POINT, Exhibit, Theory, statistics_figure
+from cosmogan.compare.figures import (
+    ONE_POINT,
+    THREE_POINT,
+    TWO_POINT,
+    Exhibit,
+    Theory,
+    statistics_figure,
+)
 from cosmogan.compare.findings import (
     BEATS,
     CANNOT_TELL,
@@ -23,7 +30,6 @@ from cosmogan.compare.findings import (
 )
 from cosmogan.compare.gallery import Fields, gallery
 from cosmogan.compare.rules import Rules
-from cosmogan.compare.units import SCATTER
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 from cosmogan.fields.layout import provenance
 from cosmogan.statistics.table import StatisticsTable
@@ -31,7 +37,7 @@ from cosmogan.statistics.table import StatisticsTable
 TRUTH = "truth"
 """Key of the held-out fields among `Setting.fields`."""
 REPORT, VERDICT = "report.html", "verdict.json"
-ORDER = ("mean_density", "power", SCATTER, "bispectrum", "pdf", "pdf_smoothed")
+ORDER = ("mean_density", *TWO_POINT, *THREE_POINT, *ONE_POINT)
 _PACKAGES = ("numpy", "scipy", "numba", "h5py", "camb", "torch", "ray", "dask")
 _BADGES = {
     PASS: ("pass", "✓"),
@@ -161,7 +167,8 @@ def _render(
         layout=exhibit.truth.attributes,
         pictures=_pictures(setting, verdict),
         two_point=statistics_figure(exhibit, TWO_POINT),
-        higher=statistics_figure(exhibit, HIGHER),
+        three_point=statistics_figure(exhibit, THREE_POINT),
+        one_point=statistics_figure(exhibit, ONE_POINT),
         training=training_figure(setting.log),
         timings=setting.timings,
         costs=spent,

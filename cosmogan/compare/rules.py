@@ -16,7 +16,7 @@ from cosmogan.compare.units import SCATTER, SCATTER_OF, Yardstick
 from cosmogan.errors import LayoutError, RecipeError, SplitError
 from cosmogan.statistics.table import Statistic, StatisticsTable
 
-SIGNED = ("bispectrum",)
+SIGNED = ("bispectrum", "reduced_bispectrum")
 """Statistics that may be zero or negative."""
 _SAME = ("dimension", "box_size", "cell_size", "thickness")
 
@@ -46,6 +46,7 @@ class Rules:
             "mean_density": 0.03,
             "power": 0.15,
             "bispectrum": 0.30,
+            "reduced_bispectrum": 0.15,
             "pdf": 0.15,
             "pdf_smoothed": 0.15,
         }

@@ -19,6 +19,7 @@ NAMES = {
     "power": "power spectrum",
     "scatter": "scatter of ln P",
     "bispectrum": "equilateral bispectrum",
+    "reduced_bispectrum": "reduced bispectrum",
     "pdf": "density PDF",
     "pdf_smoothed": "smoothed density PDF",
 }

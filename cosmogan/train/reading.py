@@ -160,7 +160,7 @@ class Referee:
 
     def judged(self, truth: Statistic) -> NDArray[np.bool_]:
         """Return which bins of a statistic count."""
-        if truth.name in ("power", "bispectrum"):
+        if truth.coordinate_unit == "h/Mpc":
             return truth.coordinate <= self.k_limit
         if truth.name.startswith("pdf"):
             common: NDArray[np.bool_] = truth.samples.mean(axis=0) >= RARE

@@ -11,6 +11,7 @@ from cosmogan.statistics.table import Statistic, StatisticsTable
 GRID, BOX_SIZE = 64, 200.0
 K = 2 * np.pi / BOX_SIZE * (np.arange(1, 32) + 0.5)
 RHO = np.geomspace(0.05, 20, 14)
+WAVENUMBERS = ("power", "bispectrum", "reduced_bispectrum")
 SHARE = np.exp(-0.5 * (np.log(RHO / 0.6) / 0.8) ** 2)
 
 
@@ -40,6 +41,7 @@ class Universe:
             "mean_density": (1 + mean - mean.mean(axis=1, keepdims=True)).reshape(-1, 1),
             "power": 100 * K**-1.5 * factor,
             "bispectrum": 1e4 * (factor[:, 2:21:3] ** 2 + noise - 1),
+            "reduced_bispectrum": 0.8 + 0.3 * (noise - noise.mean()),
             "pdf": share / share.sum(axis=1, keepdims=True),
             "pdf_smoothed": smoothed / smoothed.sum(axis=1, keepdims=True),
         }
@@ -65,6 +67,7 @@ def table(samples, simulation, name="fields"):
         "mean_density": np.zeros(1),
         "power": K,
         "bispectrum": K[2:21:3],
+        "reduced_bispectrum": K[2:21:3],
         "pdf": RHO,
         "pdf_smoothed": RHO,
     }
@@ -76,8 +79,8 @@ def table(samples, simulation, name="fields"):
             weight=np.ones(coordinates[n].size),
             label=n,
             unit="",
-            coordinate_label="k" if n in ("power", "bispectrum") else "rho / mean",
-            coordinate_unit="h/Mpc" if n in ("power", "bispectrum") else "",
+            coordinate_label="k" if n in WAVENUMBERS else "rho / mean",
+            coordinate_unit="h/Mpc" if n in WAVENUMBERS else "",
         )
         for n, s in samples.items()
     }
@@ -121,6 +124,7 @@ def run():
             copy,
             power=copy["power"].samples * tilt,
             bispectrum=0.02 * copy["bispectrum"].samples,
+            reduced_bispectrum=0.3 * copy["reduced_bispectrum"].samples,
             pdf_smoothed=copy["pdf_smoothed"].samples * np.linspace(0.5, 1.5, RHO.size),
         )
     return {**sides, "emulated": emulated, **others}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cosmogan.compare import curves, gallery, style
-from cosmogan.compare.figures import HIGHER, TWO_POINT, Exhibit, statistics_figure
+from cosmogan.compare.figures import ONE_POINT, THREE_POINT, TWO_POINT, Exhibit, statistics_figure
 from cosmogan.compare.gallery import choose
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 
@@ -50,7 +50,7 @@ def shown(run):
     return exhibit(run, theory={"HMcode2020": (k, 100 * k**-1.5)})
 
 
-@pytest.mark.parametrize("names", [TWO_POINT, HIGHER])
+@pytest.mark.parametrize("names", [TWO_POINT, THREE_POINT, ONE_POINT])
 def test_every_candidate_is_drawn_in_its_own_colour(shown, names):
     drawn = statistics_figure(shown, names)
     for name in (*shown.verdict.candidates,):
@@ -76,13 +76,14 @@ def test_statistics_that_are_not_judged_are_left_out(shown):
     assert statistics_figure(shown, ("peaks",)) == ""
 
 
-def test_negative_and_vanishing_values_break_no_figure(run):
+@pytest.mark.parametrize("names", [THREE_POINT, ONE_POINT])
+def test_negative_and_vanishing_values_break_no_figure(run, names):
     candidate = run["emulated"]
     statistics = dict(candidate.statistics)
-    for name, factor in (("bispectrum", -0.5), ("pdf", 0.0)):
+    for name, factor in (("bispectrum", -0.5), ("reduced_bispectrum", -0.5), ("pdf", 0.0)):
         statistics[name] = replace(candidate[name], samples=factor * candidate[name].samples)
     broken = {**run, "emulated": replace(candidate, statistics=statistics)}
-    assert elements(statistics_figure(exhibit(broken, ("emulated",)), HIGHER))
+    assert elements(statistics_figure(exhibit(broken, ("emulated",)), names))
 
 
 def test_single_simulations_break_no_figure(universe):

@@ -40,7 +40,7 @@ def test_a_right_emulator_fails_nowhere_and_learnt(verdict):
     assert verdict.learnt is True
     assert {c.outcome for c in verdict.contests} == {BEATS}
     assert [(c.statistic, c.other) for c in verdict.contests] == [
-        (s, o) for o in ("untrained", "lognormal") for s in ("bispectrum", "pdf_smoothed")
+        (s, o) for o in ("untrained", "lognormal") for s in ("reduced_bispectrum", "pdf_smoothed")
     ]
 
 
@@ -48,6 +48,7 @@ def test_broken_candidates_fail_where_they_are_broken(verdict):
     found = verdict.candidates["untrained"].results
     assert found["power"].outcome == FAIL
     assert found["bispectrum"].outcome == FAIL
+    assert found["reduced_bispectrum"].outcome == FAIL
     assert found["pdf_smoothed"].outcome == FAIL
     assert found["pdf"].outcome != FAIL
     assert verdict.candidates["untrained"].overall.alarm

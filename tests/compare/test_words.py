@@ -57,7 +57,7 @@ def test_it_learnt_nothing_unless_it_wins_every_contest(verdict):
     lost = replace(verdict, contests=(replace(first, outcome=CANNOT_TELL), *rest))
     assert words.lesson(lost) == (
         "It learnt nothing that 8 held-out simulations can show: outside errors, it does not beat "
-        "the untrained network on the equilateral bispectrum."
+        "the untrained network on the reduced bispectrum."
     )
     assert words.lesson(replace(verdict, contests=())) == ""
 

@@ -55,7 +55,14 @@ def same(first, second):
 def test_the_rows_are_those_of_the_estimators_on_arrays(fields, tmp_path):
     found = table.read(measure(fields.path, tmp_path / "train.stats.h5"))
     density = fields[:]
-    assert set(found.statistics) == {"mean_density", "power", "bispectrum", "pdf", "pdf_smoothed"}
+    assert set(found.statistics) == {
+        "mean_density",
+        "power",
+        "bispectrum",
+        "reduced_bispectrum",
+        "pdf",
+        "pdf_smoothed",
+    }
     for i in (0, 69, 70, 140):
         spectrum = cosmogan.measure.power_spectrum(density[i], BOX)
         np.testing.assert_array_equal(found["power"].samples[i], spectrum.power)
@@ -64,6 +71,8 @@ def test_the_rows_are_those_of_the_estimators_on_arrays(fields, tmp_path):
         triangles = cosmogan.measure.bispectrum(density[i], BOX)
         np.testing.assert_array_equal(found["bispectrum"].samples[i], triangles.value)
         np.testing.assert_array_equal(found["bispectrum"].weight, triangles.triangles)
+        np.testing.assert_array_equal(found["reduced_bispectrum"].samples[i], triangles.reduced)
+        np.testing.assert_array_equal(found["reduced_bispectrum"].weight, triangles.triangles)
         cells = cosmogan.measure.pdf(density[i])
         np.testing.assert_array_equal(found["pdf"].samples[i], cells.fraction)
         np.testing.assert_array_equal(found["pdf"].edges, cells.edges)

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosmogan.errors import LayoutError, RecipeError
-from cosmogan.statistics.bispectrum import bispectra, bispectrum, default_edges
+from cosmogan.statistics.bispectrum import (
+    bispectra,
+    bispectrum,
+    default_edges,
+    reduced_bispectra,
+)
 from cosmogan.statistics.power import power_spectra
 
 BOX = 40.0
@@ -124,6 +129,44 @@ def test_a_squared_gaussian_field_has_the_bispectrum_of_tree_level():
     assert (np.abs(mean - tree) < 3.5 * error + 0.06 * tree).all()
 
 
+@pytest.mark.parametrize("shape", [(5, 32, 32), (4, 15, 15), (3, 16, 16, 16)])
+def test_reduced_it_is_what_the_power_leaves(shape):
+    fields = noise(*shape) ** 2
+    edges = default_edges(shape[-1])
+    k, value, triangles = bispectra(fields, BOX)
+    found = reduced_bispectra(fields, BOX)
+    power = power_spectra(fields, BOX, edges)[1]
+    np.testing.assert_array_equal(found[0], k)
+    np.testing.assert_array_equal(found[2], triangles)
+    np.testing.assert_allclose(found[1], value / (3 * power**2), rtol=1e-10)
+
+
+@given(factor=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]), box_size=st.floats(1, 5000))
+def test_reduced_it_falls_with_the_amplitude_and_knows_no_length(factor, sign, box_size):
+    delta = noise(24, 24) ** 2
+    before = bispectrum(delta, BOX).reduced
+    after = bispectrum(sign * factor * delta, box_size).reduced
+    np.testing.assert_allclose(after * sign * factor, before, rtol=1e-8)
+
+
+def test_reduced_that_of_a_field_without_power_is_nothing():
+    waves = np.cos(2 * np.pi * np.arange(24) / 24)[:, None] * np.ones(24)  # |n| = 1 alone
+    reduced = reduced_bispectra(np.stack([np.zeros((24, 24)), waves]), BOX, [1, 4])[1]
+    np.testing.assert_allclose(reduced, 0, atol=1e-12)
+
+
+def test_reduced_that_of_a_squared_gaussian_field_is_twice_the_factor_of_the_square():
+    grid, count, f = 32, 400, 0.02
+    linear = noise(count, grid, grid)
+    square = linear**2 - 1
+    plus, minus = (reduced_bispectra(linear + sign * f * square, BOX)[1] for sign in (1, -1))
+    odd = (plus - minus) / 2
+    mean, error = odd.mean(axis=0), odd.std(axis=0, ddof=1) / np.sqrt(count)
+    # <B / P^2> exceeds <B> / <P>^2, the more the fewer the modes: judge where there are hundreds.
+    assert (error[2:] < 0.05 * 2 * f).all()
+    assert (np.abs(mean - 2 * f)[2:] < 3.5 * error[2:] + 0.02 * 2 * f).all()
+
+
 def test_neither_rolling_mirroring_turning_nor_the_mean_change_it():
     delta = noise(24, 24) ** 2
     before = bispectrum(delta, BOX).value
@@ -137,6 +180,8 @@ def test_a_batch_gives_the_bits_of_its_fields(shape, dtype):
     fields = noise(*shape, dtype=dtype)
     one_by_one = [bispectrum(field, BOX).value for field in fields]
     np.testing.assert_array_equal(bispectra(fields, BOX)[1], one_by_one)
+    one_by_one = [bispectrum(field, BOX).reduced for field in fields]
+    np.testing.assert_array_equal(reduced_bispectra(fields, BOX)[1], one_by_one)
 
 
 @pytest.mark.parametrize("grid", [*range(6, 14), 32, 64, 255, 256])

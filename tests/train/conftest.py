@@ -23,7 +23,14 @@ from cosmogan.train.plan import Training, theory_to_dict
 GRID, CELL, THICKNESS = 16, 4.0, 2
 SHORT = 32  # fields of a reading
 NAMES = ("Omega_m", "redshift")
-STATISTICS = ("mean_density", "power", "bispectrum", "pdf", "pdf_smoothed")
+STATISTICS = (
+    "mean_density",
+    "power",
+    "bispectrum",
+    "reduced_bispectrum",
+    "pdf",
+    "pdf_smoothed",
+)
 
 
 @pytest.fixture
