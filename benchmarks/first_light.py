@@ -4,6 +4,7 @@
     python benchmarks/first_light.py overhead runs/demo-64 --pairs 20
     python benchmarks/first_light.py memory runs/demo-64 --pairs 5
     python benchmarks/first_light.py verdicts runs/demo-64 runs/demo-64-2 runs/demo-64-3
+    python benchmarks/first_light.py scatter runs/demo-64 runs/demo-64-2 runs/demo-64-3
     python benchmarks/first_light.py picture runs/demo-64 docs/assets/first-light.png
     python benchmarks/first_light.py help
 
@@ -205,6 +206,20 @@ def verdicts(runs):
         print(f"  - wall seconds: {', '.join(f'{k} {v:.0f}' for k, v in wall.items())}")
 
 
+def scatter(runs):
+    """Print how far statistics scatter from simulation to simulation, all sides of all runs taken."""
+    from cosmogan.compare.units import average
+    from cosmogan.statistics.table import read
+
+    sides = ("train", "validation", "test")
+    tables = [read(Path(run, "statistics", f"{side}.stats.h5")) for run in runs for side in sides]
+    print("| statistic | scatter of the mean of a box, bin by bin | boxes |\n|---|---|---|")
+    for name in ("bispectrum", "reduced_bispectrum"):
+        boxes = np.concatenate([average(t[name].samples, t.simulation) for t in tables])
+        relative = 100 * boxes.std(axis=0, ddof=1) / np.abs(boxes.mean(axis=0))
+        print(f"| {name} | {', '.join(f'{r:.0f} %' for r in relative)} | {len(boxes)} |")
+
+
 def picture(run, out):
     """Draw the picture of the README.
 
@@ -268,6 +283,8 @@ def main():
     five.add_argument("--pairs", type=int, default=5)
     three = commands.add_parser("verdicts")
     three.add_argument("runs", nargs="+")
+    six = commands.add_parser("scatter")
+    six.add_argument("runs", nargs="+")
     four = commands.add_parser("picture")
     four.add_argument("run")
     four.add_argument("out")
@@ -283,6 +300,8 @@ def main():
             memory(given.run, given.pairs)
         case "verdicts":
             verdicts(given.runs)
+        case "scatter":
+            scatter(given.runs)
         case "picture":
             picture(given.run, given.out)
         case "help":

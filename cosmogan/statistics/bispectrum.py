@@ -15,7 +15,7 @@ the mean power P(k) of the same shell of the same field::
 The richest fields carry most of B, and most of P^2 as well: over 56 simulations of 128 Mpc/h, B in
 slices scatters by 60 %, their mean Q by 4 %.
 
-This is exact while three modes cannot add up to a whole turn of the grid: every shell must end at or
+B is exact while three modes cannot add up to a whole turn of the grid: every shell must end at or
 below N / 3, two thirds of the Nyquist wavenumber, and `bispectra` refuses any other. Then a shell
 also fits on a grid of three of its largest wavenumbers a side, which is where D is made.
 """
