@@ -59,16 +59,19 @@ class Lines:
         """Write a line at the start, now and then, and at the end."""
         self.say(f"{label} ...")
         start = shown = time.monotonic()
-        first: int | None = None
+        reached: list[tuple[float, int]] = []
         last = -1
 
         def progress(done: int, total: int) -> None:
-            nonlocal shown, first, last
-            first = done if first is None else first
+            nonlocal shown, last
             now = time.monotonic()
+            if not reached or (len(reached) == 1 and done > reached[0][1]):
+                reached.append((now, done))
             if done > last and now - shown >= self._every:
                 shown, last = now, done
-                left = _time_left(now - start, done - first, total - done)
+                # Since the second: what came before the first is starting up.
+                since, before = reached[-1]
+                left = _time_left(now - since, done - before, total - done)
                 self.say(f"{label}: {done} of {total}{left}")
 
         yield progress
