@@ -135,7 +135,7 @@ def _make_room(panels: "Sequence[Axes]") -> None:
     for axes in panels:
         low, high = axes.get_ylim()
         if axes.get_yscale() == "log":
-            axes.set_ylim(low / (high / low) ** 0.55, high * 1.3)
+            axes.set_ylim(low / (high / low) ** (0.13 * len(axes.lines)), high * 1.3)
         else:
             axes.set_ylim(low, high + 0.3 * (high - low))
 
