@@ -208,8 +208,7 @@ def verdicts(runs):
 
 def scatter(runs):
     """Print how far statistics scatter from simulation to simulation, all sides of all runs taken."""
-    from cosmogan.compare.units import average
-    from cosmogan.statistics.table import read
+    from cosmogan.statistics.table import average, read
 
     sides = ("train", "validation", "test")
     tables = [read(Path(run, "statistics", f"{side}.stats.h5")) for run in runs for side in sides]

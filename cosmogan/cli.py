@@ -22,7 +22,7 @@ from typing import Literal
 
 import click
 
-from cosmogan.errors import CosmoganError, Stopped
+from cosmogan.errors import CosmoganError, RecipeError, Stopped
 
 _Kind = Literal["trained", "untrained", "lognormal"]
 
@@ -219,18 +219,54 @@ def emulate(
 @commands.command("measure")
 @click.argument("path", type=_PATH)
 @click.option("-o", "--output", type=_FILE, help="Default statistics/NAME.stats.h5 beside PATH.")
+@click.option("--box", type=float, help="Side of the fields of a plain array [Mpc/h].")
+@click.option(
+    "--quantity",
+    type=click.Choice(["density over mean", "overdensity", "density"]),
+    default="density over mean",
+    show_default=True,
+    help="What the numbers of a plain array are.",
+)
+@click.option("--dataset", help="Which data set of a plain HDF5 file.")
+@click.option("--thickness", type=float, help="Depth of plain slices [Mpc/h], default a cell.")
+@click.option("--csv", type=_FILE, help="Write the means and their errors here too, as text.")
 @_workers
-def measure(path: Path, output: Path | None, workers: int | None) -> None:
-    """Measure the statistics of a data set."""
+def measure(
+    path: Path,
+    output: Path | None,
+    box: float | None,
+    quantity: str,
+    dataset: str | None,
+    thickness: float | None,
+    csv: Path | None,
+    workers: int | None,
+) -> None:
+    """Measure the statistics of a data set.
+
+    PATH is a data set of cosmogan, or, with --box, any .npy or HDF5 array of periodic fields.
+    """
     from cosmogan import screen
+    from cosmogan.fields.array import open_array
     from cosmogan.measure.run import measure as work
     from cosmogan.pipeline import statistics_of, stoppable
+    from cosmogan.statistics.export import write_csv
+    from cosmogan.statistics.table import read as read_table
 
+    if box is None and path.suffix == ".npy":
+        raise RecipeError(f"{path}: a plain array knows no size; give it with --box")
     view = screen.on(sys.stdout)
     target = output or statistics_of(path)
+    fields = (
+        path
+        if box is None
+        else open_array(path, box_size=box, quantity=quantity, dataset=dataset, thickness=thickness)
+    )
     with stoppable(), view.bar("measure") as progress:
-        work(path, target, workers=workers, progress=progress)
+        work(fields, target, workers=workers, progress=progress)
     view.say(str(target))
+    if csv:
+        write_csv(csv, read_table(target))
+        view.say(str(csv))
 
 
 @commands.command("compare")

@@ -170,7 +170,10 @@ def rules(table: CompareTable) -> "Rules":
 
 def name_of(path: str | Path) -> str:
     """Return the name of a data set, or of the data set that statistics are of."""
-    return Path(path).name.removesuffix(".h5").removesuffix(".fields").removesuffix(".stats")
+    name = Path(path).name
+    for ending in (".npy", ".hdf5", ".h5", ".fields", ".stats"):
+        name = name.removesuffix(ending)
+    return name
 
 
 def statistics_of(path: str | Path) -> Path:
@@ -183,7 +186,9 @@ def source_of(path: str | Path) -> "Source":
     from cosmogan.compare.run import Source
 
     path = Path(path)
-    return Source(path) if path.name.endswith(".stats.h5") else Source(statistics_of(path), path)
+    if path.name.endswith(".stats.h5"):
+        return Source(path)
+    return Source(statistics_of(path), None if path.suffix == ".npy" else path)
 
 
 def closing(folder: str | Path) -> str:

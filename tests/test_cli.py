@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 import h5py
+import numpy as np
 import pytest
 
 from cosmogan import cli
 from cosmogan.errors import Stopped
+from cosmogan.statistics.table import read as read_table
 
 ROOT = Path(__file__).parents[1]
 VERBS = ["run", "simulate", "train", "emulate", "measure", "compare", "inspect", "version"]
@@ -141,6 +143,26 @@ def test_a_path_that_is_no_data_set_is_one_line(verb, tmp_path, complaint):
     with h5py.File("future.h5", "w") as file:
         file.attrs.update(format="cosmogan-fields", version=99)
     assert "future.h5" in complaint(verb, "future.h5")
+
+
+def test_a_plain_array_is_measured_if_its_size_is_said(tmp_path, complaint, capsys):
+    rho = np.random.default_rng(1).lognormal(sigma=0.3, size=(3, 16, 16))
+    np.save("maps.npy", rho)
+    assert "give it with --box" in complaint("measure", "maps.npy")
+    assert "fresh.npy: no such file" in complaint("measure", "fresh.npy", "--box", 100)
+    assert cli.main(["measure", "maps.npy", "--box", "100", "--quantity", "density"]) == 0
+    assert capsys.readouterr().out.endswith("statistics/maps.stats.h5\n")
+    found = read_table(tmp_path / "statistics" / "maps.stats.h5")
+    assert len(found) == 3
+    assert found.attributes["box_size"] == 100
+
+
+def test_two_plain_arrays_are_compared(tmp_path):
+    for seed, name in enumerate(("a.npy", "b.npy")):
+        np.save(name, np.random.default_rng(seed).lognormal(sigma=0.3, size=(40, 16, 16)))
+        assert cli.main(["measure", name, "--box", "100", "--quantity", "density"]) == 0
+    assert cli.main(["compare", "a.npy", "b.npy"]) == 0
+    assert (tmp_path / "verdict" / "report.html").stat().st_size > 10_000
 
 
 def test_an_unknown_option_points_to_the_help(complaint):

@@ -12,8 +12,8 @@ from cosmogan.compare import style
 from cosmogan.compare.contrast import LEVEL
 from cosmogan.compare.findings import Result, Verdict
 from cosmogan.compare.style import INK, MUTED, TOLERANCE, TOLERANCE_EDGE
-from cosmogan.compare.units import SCATTER, SCATTER_OF, Array, Units, average, estimate
-from cosmogan.statistics.table import Statistic, StatisticsTable
+from cosmogan.compare.units import SCATTER, SCATTER_OF, Array, Units, estimate
+from cosmogan.statistics.table import Statistic, StatisticsTable, average
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmogan.statistics.table import average
+
 Array = NDArray[np.float64]
 
 SCATTER = "scatter"
@@ -126,14 +128,6 @@ def reduce_to_units(
         squares=average(logs**2, simulation),
         fields=int(simulation.size),
     )
-
-
-def average(rows: Array, simulation: NDArray[np.int64]) -> Array:
-    """Average rows (n, b) of fields over each simulation, in the order of their ids."""
-    _, member, number = np.unique(simulation, return_inverse=True, return_counts=True)
-    starts = np.concatenate([[0], np.cumsum(number)[:-1]])
-    sums: Array = np.add.reduceat(rows[np.argsort(member, kind="stable")], starts, axis=0)
-    return sums / number[:, None]
 
 
 def join(parts: Sequence[Units]) -> Units:

@@ -15,6 +15,7 @@ import dask
 from dask.callbacks import Callback
 
 from cosmogan.errors import LayoutError, RecipeError
+from cosmogan.fields.array import ArraySet
 from cosmogan.fields.layout import Layout, provenance
 from cosmogan.fields.store import FieldSet, open_fields
 from cosmogan.session import dask_threads
@@ -30,7 +31,7 @@ _BLOCK_BYTES = 16 << 20
 
 
 def measure(
-    path: str | Path | FieldSet,
+    path: str | Path | FieldSet | ArraySet,
     out: str | Path,
     *,
     workers: int | None = None,
@@ -40,8 +41,9 @@ def measure(
 
     Parameters
     ----------
-    path : path or FieldSet
-        The data set; the bytes of each field are compared with their checksum as they are read.
+    path : path, FieldSet or ArraySet
+        The data set, whose bytes are compared with their checksums as they are read, or a plain array
+        that `cosmogan.fields.array.open_array` opened.
     out : path
         Statistics file to write, by custom ``name.stats.h5``; the layout stands in
         `cosmogan.statistics.table`. One that already holds the statistics of these very data is
@@ -65,7 +67,7 @@ def measure(
     ResourceError
         If the disk is full.
     """
-    fields, out = path if isinstance(path, FieldSet) else open_fields(path), Path(out)
+    fields, out = open_fields(path) if isinstance(path, (str, Path)) else path, Path(out)
     if workers is not None and workers < 1:
         raise RecipeError(f"workers = {workers} must be at least 1")
     if not fields.layout.periodic:
@@ -96,7 +98,7 @@ def measure(
 
 
 def _measure_blocks(
-    fields: FieldSet, workers: int | None, progress: Progress
+    fields: FieldSet | ArraySet, workers: int | None, progress: Progress
 ) -> dict[str, Statistic]:
     step = max(1, min(_BLOCK_FIELDS, _BLOCK_BYTES // fields.layout.sample_bytes))
     blocks = [slice(i, min(i + step, len(fields))) for i in range(0, len(fields), step)]
@@ -108,7 +110,7 @@ def _measure_blocks(
         return battery.join(dask.compute(*tasks))
 
 
-def _measure_block(fields: FieldSet, block: slice) -> dict[str, Statistic]:
+def _measure_block(fields: FieldSet | ArraySet, block: slice) -> dict[str, Statistic]:
     return battery.measure(fields.read_checked(block), fields.layout.box_size)
 
 
@@ -140,8 +142,11 @@ def _is_complete(out: Path, source: str, identity: str) -> bool:
     return found.identity == identity
 
 
-def _source(fields: FieldSet) -> str:
-    return fields.path.name.removesuffix(".h5").removesuffix(".fields")
+def _source(fields: FieldSet | ArraySet) -> str:
+    name = fields.path.name
+    for ending in (".npy", ".hdf5", ".h5", ".fields"):
+        name = name.removesuffix(ending)
+    return name
 
 
 def _attributes(layout: Layout) -> dict[str, object]:

@@ -115,10 +115,10 @@ def _reduced_bispectrum(fields: Fields, box_size: float) -> Statistic:
 def _triangles(
     name: str, words: tuple[str, str], found: bispectrum.Bispectra, grid: int, box_size: float
 ) -> Statistic:
-    k, values, triangles = found
+    sides, values, triangles = found
     return Statistic(
         name=name,
-        coordinate=k,
+        coordinate=sides[:, 0],
         edges=bispectrum.default_edges(grid) * (2 * np.pi / box_size),
         samples=values,
         weight=triangles.astype(np.float64),

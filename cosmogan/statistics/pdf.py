@@ -103,6 +103,22 @@ def mean_density(fields: ArrayLike) -> NDArray[np.float64]:
     return mean
 
 
+def finite(fields: Fields) -> Fields:
+    """Return fields (n, N, N) or (n, N, N, N) as they are.
+
+    Raises
+    ------
+    LayoutError
+        If one holds NaN or infinity.
+    """
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        whole = np.isfinite(mean_density(fields))
+    if not whole.all():
+        bad = int(np.argmin(whole))
+        raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
+    return fields
+
+
 def smooth(field: ArrayLike, cells: float, *, axes: Sequence[int] | None = None) -> Fields:
     """Smooth a periodic field with a Gaussian.
 

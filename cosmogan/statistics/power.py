@@ -1,12 +1,12 @@
 """The power spectrum of periodic fields: one real FFT and one sweep over its modes.
 
-P(k) = |FFT(delta)|^2 L^d / N^(2d), the mean over all modes of a shell, in (Mpc/h)^d. Neither the
-mass-assignment window nor shot noise is taken out: a generated field has no particles, so compare
-like with like. The zero mode never enters; delta and 1 + delta give the same answer.
+P(k) = |FFT(delta)|^2 L^d / N^(2d), the mean over all modes of a shell, in (Mpc/h)^d. The zero mode
+never enters; delta and 1 + delta give the same answer. Neither the mass-assignment window nor shot
+noise is taken out unless it is asked for: a generated field has no particles, so compare like with
+like. `cosmogan.statistics.particles` measures particles themselves, with interlaced grids.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -14,8 +14,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
-from cosmogan.errors import LayoutError
-from cosmogan.statistics.shells import Edges, Fields, Modes, Shells, shells, stack
+from cosmogan.errors import LayoutError, RecipeError
+from cosmogan.statistics import assignment
+from cosmogan.statistics.shells import Edges, Fields, Modes, Shells, for_each, shells, stack
 
 Spectra = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
@@ -33,15 +34,25 @@ class PowerSpectrum:
     """(b,) mean power of these modes [(Mpc/h)^d]."""
     modes: NDArray[np.int64]
     """(b,) how many, Hermitian partners included."""
+    shot_noise: NDArray[np.float64] | None = None
+    """(b,) what was subtracted from `power` for the particles [(Mpc/h)^d]; None if nothing was."""
 
     @property
     def error(self) -> NDArray[np.float64]:
-        """Scatter P sqrt(2 / modes) of a Gaussian field from box to box [(Mpc/h)^d]."""
-        return self.power * np.sqrt(2.0 / self.modes)
+        """Scatter P sqrt(2 / modes) of a Gaussian field from box to box, P with its shot noise."""
+        total = self.power if self.shot_noise is None else self.power + self.shot_noise
+        scatter: NDArray[np.float64] = total * np.sqrt(2.0 / self.modes)
+        return scatter
 
 
 def power_spectrum(
-    delta: ArrayLike, box_size: float, edges: Edges | None = None, *, workers: int = 1
+    delta: ArrayLike,
+    box_size: float,
+    edges: Edges | None = None,
+    *,
+    window: str | None = None,
+    particles: float | None = None,
+    workers: int = 1,
 ) -> PowerSpectrum:
     """Measure the power spectrum of one periodic field.
 
@@ -54,6 +65,12 @@ def power_spectrum(
     edges : (b + 1,) array_like, optional
         Edges of the shells, edges[i] <= |n| < edges[i + 1] [fundamental 2 pi / L]. Default: the
         integers from 1 to N // 2, the last whole shell below the Nyquist wavenumber.
+    window : {"ngp", "cic", "tsc", "pcs"}, optional
+        Mass assignment to divide out, mode by mode; images of higher wavenumbers stay, so trust
+        nothing beyond half the Nyquist wavenumber.
+    particles : float, optional
+        How many equal particles were painted: the shot noise L^d / particles, aliased as `window`
+        does, is subtracted.
     workers : int
         Threads; the result does not depend on them.
 
@@ -67,7 +84,8 @@ def power_spectrum(
     LayoutError
         If the field is not square or cubic, or not finite.
     RecipeError
-        If the box size or the edges make no sense.
+        If the box size or the edges make no sense, the window is unknown, or missing for the
+        particles.
 
     Examples
     --------
@@ -77,12 +95,29 @@ def power_spectrum(
     >>> np.round(spectrum.power * spectrum.modes, 3)  # two modes of A^2 L^2 / 4
     array([ 0.,  0., 50.,  0.,  0.,  0.,  0.])
     """
-    k, power, modes = power_spectra(np.asarray(delta)[None], box_size, edges, workers=workers)
-    return PowerSpectrum(k, power[0], modes)
+    stacked = stack(np.asarray(delta)[None], box_size)
+    k, power, modes = power_spectra(stacked, box_size, edges, window=window, workers=workers)
+    if particles is None:
+        return PowerSpectrum(k, power[0], modes)
+    if window is None or not particles > 0:
+        raise RecipeError(
+            f"particles = {particles}, window = {window}: give how many there are and how they were "
+            f"painted"
+        )
+    grid, dimension = stacked.shape[-1], stacked.ndim - 1
+    found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
+    level = box_size**dimension / particles
+    shot = level * mean_shot_noise(found, grid, dimension, window, interlaced=False)
+    return PowerSpectrum(k, power[0] - shot, modes, shot)
 
 
 def power_spectra(
-    fields: ArrayLike, box_size: float, edges: Edges | None = None, *, workers: int = 1
+    fields: ArrayLike,
+    box_size: float,
+    edges: Edges | None = None,
+    *,
+    window: str | None = None,
+    workers: int = 1,
 ) -> Spectra:
     """Measure the power spectra of many periodic fields.
 
@@ -90,7 +125,7 @@ def power_spectra(
     ----------
     fields : (n, N, N) or (n, N, N, N) array_like
         Overdensity or density over mean, one field on each row of the first axis.
-    box_size, edges, workers
+    box_size, edges, window, workers
         As in `power_spectrum`.
 
     Returns
@@ -110,7 +145,7 @@ def power_spectra(
     stacked = stack(fields, box_size)
     grid, dimension = stacked.shape[-1], stacked.ndim - 1
     found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
-    sums = _square_sums(stacked, found, workers)
+    sums = _square_sums(stacked, found, window, workers)
     if not np.isfinite(sums).all():
         bad = int(np.argmin(np.isfinite(sums).all(axis=1)))
         raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
@@ -123,60 +158,111 @@ def default_edges(grid: int) -> NDArray[np.float64]:
     return np.arange(1.0, grid // 2 + 1)
 
 
-def _square_sums(fields: Fields, found: Shells, workers: int) -> NDArray[np.float64]:
+def log_edges(grid: int, per_decade: int = 10) -> NDArray[np.float64]:
+    """Return edges from 1 to grid / 2, evenly spaced in the logarithm but at least 1 apart [fundamental].
+
+    The lowest are so the integers: narrower shells would hold no mode.
+    """
+    edges, factor = [1.0], 10 ** (1 / per_decade)
+    while (wider := max(edges[-1] + 1, edges[-1] * factor)) <= grid / 2:
+        edges.append(wider)
+    return np.array(edges)
+
+
+def mean_shot_noise(
+    found: Shells, grid: int, dimension: int, window: str, *, interlaced: bool
+) -> NDArray[np.float64]:
+    """Return the shot noise over V / N in each shell, the window divided out: (b,)."""
+    squared = assignment.window_squared(grid, window)
+    parts = assignment.shot_noise(grid, window, interlaced=interlaced)
+    shot: NDArray[np.float64] = np.sum(
+        [f * assignment.mean_of_product(found, grid, dimension, t / squared) for f, t in parts],
+        axis=0,
+    )
+    return shot
+
+
+def _weights(
+    grid: int, window: str | None, plane: Sequence[int] | NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return |n|^2 and 1 / W^2 of planes of a transform, and 1 / W^2 along an axis."""
+    inverse = 1 / assignment.window_squared(grid, window)
+    n = np.asarray(plane, dtype=np.int64)
+    return n**2, inverse[n], inverse
+
+
+def _square_sums(
+    fields: Fields, found: Shells, window: str | None, workers: int
+) -> NDArray[np.float64]:
     """Sum |FFT|^2 over the modes of each shell of each field: (n, b)."""
     if fields.ndim == 4:
-        return np.array([_sums_of_cube(cube, found, workers) for cube in fields])
+        cubes = (scipy.fft.rfftn(cube, workers=workers) for cube in fields)
+        return np.array([sums_of_modes(modes, found, window, workers) for modes in cubes])
     step = max(1, _CHUNK_CELLS // fields[0].size)
     out = np.empty((len(fields), len(found.modes) + 1))
 
     def measure(start: int) -> None:
         part = slice(start, start + step)
         modes: Modes = scipy.fft.rfft2(fields[part], workers=1)
-        _sweep(modes, np.zeros(len(modes), np.int64), found.of_square, out[part])
+        planes = _weights(fields.shape[-1], window, np.zeros(len(modes), np.int64))
+        _sweep(modes, *planes, found.of_square, out[part])
 
-    _for_each(measure, range(0, len(fields), step), workers)
+    for_each(measure, range(0, len(fields), step), workers)
     return out[:, :-1]
 
 
-def _sums_of_cube(cube: Fields, found: Shells, workers: int) -> NDArray[np.float64]:
-    """Sum |FFT|^2 over each shell, plane by plane, so that threads cannot change the order: (b,)."""
-    grid = len(cube)
-    modes: Modes = scipy.fft.rfftn(cube, workers=workers)
+def sums_of_modes(
+    modes: Modes, found: Shells, window: str | None, workers: int
+) -> NDArray[np.float64]:
+    """Sum |FFT|^2 / W^2 over each shell, plane by plane, so that threads cannot change the order.
+
+    Parameters
+    ----------
+    modes : (N, N // 2 + 1) or (N, N, N // 2 + 1) ndarray
+        Transform of one field.
+    found : Shells
+        b shells of that grid.
+    window : str or None
+        Mass assignment to divide out.
+    workers : int
+        Threads.
+
+    Returns
+    -------
+    (b,) ndarray
+    """
+    grid = len(modes)
+    if modes.ndim == 2:
+        one = np.empty((1, len(found.modes) + 1))
+        _sweep(modes[None], *_weights(grid, window, [0]), found.of_square, one)
+        return one[0, :-1]
     n = np.minimum(np.arange(grid), grid - np.arange(grid))
     planes = np.empty((grid, len(found.modes) + 1))
     step = -(-grid // (4 * workers))
 
     def measure(start: int) -> None:
         part = slice(start, start + step)
-        _sweep(modes[part], n[part] ** 2, found.of_square, planes[part])
+        _sweep(modes[part], *_weights(grid, window, n[part]), found.of_square, planes[part])
 
-    _for_each(measure, range(0, grid, step), workers)
+    for_each(measure, range(0, grid, step), workers)
     total: NDArray[np.float64] = planes[:, :-1].sum(axis=0)
     return total
-
-
-def _for_each(function: Callable[[int], None], items: Sequence[int], workers: int) -> None:
-    if workers == 1:
-        for item in items:
-            function(item)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(function, items):
-            pass
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sweep(
     modes: Modes,
     offset: NDArray[np.int64],
+    factor: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     of_square: NDArray[np.int64],
     out: NDArray[np.float64],
 ) -> None:
     """Sum |mode|^2 by shell over each plane (rows, half of the columns) of a real transform.
 
-    A mode of plane p, row y and column z has |n|^2 = offset[p] + n_y^2 + z^2. Neighbours mostly
-    fall into one shell: two sums that take turns spare the processor waiting for the last addition.
+    A mode of plane p, row y and column z has |n|^2 = offset[p] + n_y^2 + z^2 and the weight
+    factor[p] inverse[|n_y|] inverse[z]. Neighbours mostly fall into one shell: two sums that take
+    turns spare the processor waiting for the last addition.
     """
     planes, rows, columns = modes.shape
     shells_and_rest = out.shape[1]
@@ -184,15 +270,18 @@ def _sweep(
     partners[0] = 1.0
     if rows % 2 == 0:
         partners[columns - 1] = 1.0
+    partners *= inverse
     sums = np.empty((2, shells_and_rest))
     for p in range(planes):
         sums[:] = 0.0
         for y in range(rows):
-            square = offset[p] + min(y, rows - y) ** 2
+            ny = min(y, rows - y)
+            square = offset[p] + ny**2
+            weight = factor[p] * inverse[ny]
             for z in range(columns):
                 real = np.float64(modes[p, y, z].real)
                 imaginary = np.float64(modes[p, y, z].imag)
-                power = partners[z] * (real * real + imaginary * imaginary)
+                power = weight * partners[z] * (real * real + imaginary * imaginary)
                 sums[z & 1, of_square[square + z * z]] += power
         for i in range(shells_and_rest):
             out[p, i] = sums[0, i] + sums[1, i]

@@ -7,7 +7,8 @@ integer, so that no mode ever falls on the other side of an edge by rounding.
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -90,6 +91,17 @@ def stack(fields: ArrayLike, box_size: float) -> Fields:
     if array.dtype.newbyteorder("=") == np.float32:
         return np.ascontiguousarray(array, dtype=np.float32)
     return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def for_each(function: Callable[[int], None], items: Sequence[int], workers: int) -> None:
+    """Call a function with each item, on so many threads."""
+    if workers == 1:
+        for item in items:
+            function(item)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(function, items):
+            pass
 
 
 def modes_per_square(grid: int, dimension: int) -> NDArray[np.int64]:

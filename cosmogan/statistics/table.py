@@ -135,6 +135,16 @@ class StatisticsTable:
         return np.asarray(self.origin["simulation"], dtype=np.int64)
 
 
+def average(rows: NDArray[np.float64], simulation: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Average rows (n, b) of fields over each simulation, in the order of their ids."""
+    _, member, number = np.unique(simulation, return_inverse=True, return_counts=True)
+    starts = np.concatenate([[0], np.cumsum(number)[:-1]])
+    sums: NDArray[np.float64] = np.add.reduceat(
+        rows[np.argsort(member, kind="stable")], starts, axis=0
+    )
+    return sums / number[:, None]
+
+
 def write(path: str | Path, table: StatisticsTable) -> None:
     """Write a table; the file appears whole or not at all.
 
@@ -154,7 +164,7 @@ def write(path: str | Path, table: StatisticsTable) -> None:
     """
     _check_writable(path, table)
     try:
-        with _replacing(Path(path)) as temporary:
+        with replacing(Path(path)) as temporary:
             _write_table(temporary, table)
     except OSError as error:
         raise ResourceError(
@@ -280,7 +290,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (an HDF5 attribute may be anythi
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path` that takes its place, synced, if nothing was raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,0 +1,85 @@
+"""Statistics as a text table, for spreadsheets and plotting programs: one row a bin."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmogan.errors import ResourceError
+from cosmogan.statistics.table import Statistic, StatisticsTable, average, replacing
+
+COLUMNS = (
+    "statistic",
+    "coordinate",
+    "low_edge",
+    "high_edge",
+    "weight",
+    "mean",
+    "standard_error",
+    "scatter",
+)
+"""`standard_error` is that of the mean over independent simulations, `scatter` the standard deviation
+over single fields; both are empty where there is but one."""
+
+
+def write_csv(path: str | Path, table: StatisticsTable) -> None:
+    """Write the mean of every bin with its errors as CSV; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file; one that exists is replaced.
+    table : StatisticsTable
+        What was measured. Where it comes from, and the units, stand in the first lines, after ``#``.
+
+    Raises
+    ------
+    ResourceError
+        If the disk is full or may not be written to.
+    """
+    try:
+        with replacing(Path(path)) as temporary, temporary.open("w", newline="") as file:
+            file.writelines(f"# {line}\n" for line in _head(table))
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for statistic in table.statistics.values():
+                writer.writerows(_rows(statistic, table.simulation))
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another"
+        ) from error
+
+
+def _head(table: StatisticsTable) -> Iterator[str]:
+    simulations = np.unique(table.simulation).size
+    yield f"{table.source}: {len(table)} fields of {simulations} simulations"
+    yield f"sha256 {table.source_sha256}"
+    for name in ("dimension", "grid", "box_size", "cell_size", "thickness"):
+        if name in table.attributes:
+            yield f"{name} = {table.attributes[name]}"
+    for statistic in table.statistics.values():
+        unit = f" [{statistic.unit}]" if statistic.unit else ""
+        at = f" at {statistic.coordinate_label}" if statistic.coordinate_label else ""
+        of = f" [{statistic.coordinate_unit}]" if statistic.coordinate_unit else ""
+        yield f"{statistic.name}: {statistic.label}{unit}{at}{of}"
+
+
+def _rows(statistic: Statistic, simulation: NDArray[np.int64]) -> Iterator[tuple[str, ...]]:
+    samples = statistic.samples
+    boxes = average(samples, simulation)
+    error = boxes.std(axis=0, ddof=1) / np.sqrt(len(boxes)) if len(boxes) > 1 else None
+    scatter = samples.std(axis=0, ddof=1) if len(samples) > 1 else None
+    edges = statistic.edges
+    columns = (
+        statistic.coordinate,
+        None if edges is None else edges[:-1],
+        None if edges is None else edges[1:],
+        statistic.weight,
+        boxes.mean(axis=0),
+        error,
+        scatter,
+    )
+    for i in range(len(statistic.coordinate)):
+        yield (statistic.name, *("" if c is None else repr(float(c[i])) for c in columns))
