@@ -11,11 +11,28 @@ import pytest
 import scipy.fft
 
 from cosmogan.statistics import battery
-from cosmogan.statistics.bispectrum import bispectra
+from cosmogan.statistics.bispectrum import bispectra, equilateral, squeezed
+from cosmogan.statistics.correlation import correlation_functions
+from cosmogan.statistics.cross import cross_spectra
+from cosmogan.statistics.minkowski import minkowski
+from cosmogan.statistics.moments import cumulants
 from cosmogan.statistics.pdf import pdfs, smooth
+from cosmogan.statistics.peaks import extrema
 from cosmogan.statistics.power import power_spectra, power_spectrum
+from cosmogan.statistics.regions import regions
+from cosmogan.statistics.scattering import scatterings
 
 BOX = 200.0
+KERNELS = {
+    "cross": lambda fields: cross_spectra(fields, fields, BOX),
+    "correlation": lambda fields: correlation_functions(fields, BOX),
+    "cumulants": cumulants,
+    "extrema": extrema,
+    "regions": lambda fields: regions(fields, [2.0]),
+    "minkowski": lambda fields: minkowski(fields, BOX),
+    "scattering": lambda fields: scatterings(fields, BOX),
+}
+"""The other estimators, each as it is called by default."""
 
 
 @pytest.fixture(scope="module", params=[64, 256], ids=["64^2", "256^2"])
@@ -67,7 +84,7 @@ def test_smoothing_of_100_slices(clock, slices):
 
 def test_everything_of_100_slices(clock, slices):
     found = clock(battery.measure, slices[:100], BOX)
-    assert len(found) == 5
+    assert all(len(statistic.samples) == 100 for statistic in found.values())
 
 
 def test_bare_fft_of_a_cube(clock, cube):
@@ -82,3 +99,21 @@ def test_power_of_a_cube(clock, cube):
 def test_bispectrum_of_a_cube(clock, cube):
     _, value, _ = clock(bispectra, cube[None], BOX)
     assert np.isfinite(value).all()
+
+
+def test_bispectrum_of_twenty_triangles_of_a_cube(clock, cube):
+    edges = np.arange(1.0, 42.0, 3.0)
+    triangles = [*equilateral(13), *squeezed(13)[:7]]
+    _, value, _ = clock(bispectra, cube[None], BOX, edges, triangles)
+    assert np.isfinite(value).all()
+    assert value.shape == (1, 20)
+
+
+@pytest.mark.parametrize("name", list(KERNELS))
+def test_a_kernel_on_100_slices(clock, slices, name):
+    assert clock(KERNELS[name], slices[:100]) is not None
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name != "scattering"])
+def test_a_kernel_on_a_cube(clock, cube, name):
+    assert clock(KERNELS[name], cube[None]) is not None
