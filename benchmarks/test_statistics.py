@@ -68,7 +68,7 @@ def test_power_of_1000_slices(clock, slices):
 
 
 def test_bispectrum_of_100_slices(clock, slices):
-    _, value, _ = clock(bispectra, slices[:100], BOX)
+    _, value, _, _ = clock(bispectra, slices[:100], BOX)
     assert np.isfinite(value).all()
 
 
@@ -97,14 +97,14 @@ def test_power_of_a_cube(clock, cube):
 
 
 def test_bispectrum_of_a_cube(clock, cube):
-    _, value, _ = clock(bispectra, cube[None], BOX)
+    _, value, _, _ = clock(bispectra, cube[None], BOX)
     assert np.isfinite(value).all()
 
 
 def test_bispectrum_of_twenty_triangles_of_a_cube(clock, cube):
     edges = np.arange(1.0, 42.0, 3.0)
     triangles = [*equilateral(13), *squeezed(13)[:7]]
-    _, value, _ = clock(bispectra, cube[None], BOX, edges, triangles)
+    _, value, _, _ = clock(bispectra, cube[None], BOX, edges, triangles)
     assert np.isfinite(value).all()
     assert value.shape == (1, 20)
 

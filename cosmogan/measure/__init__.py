@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         bispectrum,
         equilateral,
         isosceles,
-        reduced_bispectra,
         squeezed,
     )
     from cosmogan.statistics.correlation import (
@@ -89,7 +88,6 @@ _HOMES = {
     "power_spectra": "power",
     "power_spectrum": "power",
     "precision_matrix": "covariance",
-    "reduced_bispectra": "bispectrum",
     "regions": "regions",
     "scattering": "scattering",
     "scatterings": "scattering",
@@ -137,7 +135,6 @@ __all__ = [
     "power_spectra",
     "power_spectrum",
     "precision_matrix",
-    "reduced_bispectra",
     "regions",
     "scattering",
     "scatterings",

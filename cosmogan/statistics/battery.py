@@ -11,7 +11,7 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,9 @@ from cosmogan.statistics.table import Statistic
 
 SMOOTHING = 2.0
 """Standard deviation of the Gaussian before `pdf_smoothed` [cells]."""
+
+NAMES = ("mean_density", "power", "bispectrum", "reduced_bispectrum", "pdf", "pdf_smoothed")
+"""What is measured, in order."""
 
 _REVISION = 1  # of what the names below stand for, bins apart
 
@@ -49,14 +52,21 @@ def measure(fields: Fields, box_size: float) -> dict[str, Statistic]:
     RecipeError
         If the grid has too few cells for the shells.
     """
-    return {name: measure_one(fields, box_size) for name, measure_one in _BATTERY.items()}
+    found = (
+        _mean_density(fields),
+        _power(fields, box_size),
+        *_bispectra(fields, box_size),
+        _pdf(fields),
+        _pdf_smoothed(fields),
+    )
+    return {statistic.name: statistic for statistic in found}
 
 
 def definition() -> str:
     """Return, as JSON, every choice that decides the numbers: equal definitions, equal bins."""
     choices = {
         "revision": _REVISION,
-        "names": list(_BATTERY),
+        "names": NAMES,
         "bispectrum_width": bispectrum.DEFAULT_WIDTH,
         "pdf": pdf.DEFAULT_EDGES,
         "pdf_smoothed": pdf.SMOOTHED_EDGES,
@@ -73,7 +83,7 @@ def join(blocks: Sequence[dict[str, Statistic]]) -> dict[str, Statistic]:
     }
 
 
-def _mean_density(fields: Fields, _box_size: float) -> Statistic:
+def _mean_density(fields: Fields) -> Statistic:
     return Statistic(
         name="mean_density",
         coordinate=np.zeros(1),
@@ -101,39 +111,29 @@ def _power(fields: Fields, box_size: float) -> Statistic:
     )
 
 
-def _bispectrum(fields: Fields, box_size: float) -> Statistic:
-    found = bispectrum.bispectra(fields, box_size)
-    unit = f"(Mpc/h)^{2 * (fields.ndim - 1)}"
-    return _triangles("bispectrum", ("B(k, k, k)", unit), found, fields.shape[-1], box_size)
-
-
-def _reduced_bispectrum(fields: Fields, box_size: float) -> Statistic:
-    found = bispectrum.reduced_bispectra(fields, box_size)
-    return _triangles("reduced_bispectrum", ("Q(k, k, k)", ""), found, fields.shape[-1], box_size)
-
-
-def _triangles(
-    name: str, words: tuple[str, str], found: bispectrum.Bispectra, grid: int, box_size: float
-) -> Statistic:
-    sides, values, triangles = found
-    return Statistic(
-        name=name,
+def _bispectra(fields: Fields, box_size: float) -> tuple[Statistic, Statistic]:
+    sides, value, reduced, triangles = bispectrum.bispectra(fields, box_size)
+    plain = Statistic(
+        name="bispectrum",
         coordinate=sides[:, 0],
-        edges=bispectrum.default_edges(grid) * (2 * np.pi / box_size),
-        samples=values,
+        edges=bispectrum.default_edges(fields.shape[-1]) * (2 * np.pi / box_size),
+        samples=value,
         weight=triangles.astype(np.float64),
-        label=words[0],
-        unit=words[1],
+        label="B(k, k, k)",
+        unit=f"(Mpc/h)^{2 * (fields.ndim - 1)}",
         coordinate_label="k",
         coordinate_unit="h/Mpc",
     )
+    return plain, replace(
+        plain, name="reduced_bispectrum", samples=reduced, label="Q(k, k, k)", unit=""
+    )
 
 
-def _pdf(fields: Fields, _box_size: float) -> Statistic:
+def _pdf(fields: Fields) -> Statistic:
     return _distribution("pdf", "fraction of cells", fields, pdf.DEFAULT_EDGES)
 
 
-def _pdf_smoothed(fields: Fields, _box_size: float) -> Statistic:
+def _pdf_smoothed(fields: Fields) -> Statistic:
     smoothed = pdf.smooth(fields, SMOOTHING, axes=range(1, fields.ndim))
     label = f"fraction of cells, smoothed over {SMOOTHING:g}"
     return _distribution("pdf_smoothed", label, smoothed, pdf.SMOOTHED_EDGES)
@@ -153,13 +153,3 @@ def _distribution(name: str, label: str, fields: Fields, edges: Edges) -> Statis
         coordinate_label="rho / mean",
         coordinate_unit="",
     )
-
-
-_BATTERY: dict[str, Callable[[Fields, float], Statistic]] = {
-    "mean_density": _mean_density,
-    "power": _power,
-    "bispectrum": _bispectrum,
-    "reduced_bispectrum": _reduced_bispectrum,
-    "pdf": _pdf,
-    "pdf_smoothed": _pdf_smoothed,
-}

@@ -38,7 +38,7 @@ DEFAULT_WIDTH = 3
 
 Triangles = Sequence[tuple[int, int, int]]
 """Numbers of the shells that hold the three sides."""
-Bispectra = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+Bispectra = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 _CHUNK_CELLS = 1 << 19
 
@@ -97,7 +97,7 @@ def bispectrum(
     RecipeError
         If the box size or the edges make no sense, or no triangle closes, or some alias.
     """
-    sides, value, reduced, number = _measure(np.asarray(delta)[None], box_size, edges, triangles)
+    sides, value, reduced, number = bispectra(np.asarray(delta)[None], box_size, edges, triangles)
     return Bispectrum(sides, value[0], reduced[0], number)
 
 
@@ -121,7 +121,10 @@ def bispectra(
     sides : (t, 3) ndarray
         Mean sides of the triangles [h/Mpc].
     value : (n, t) ndarray
-        One row a field [(Mpc/h)^(2d)].
+        B, one row a field [(Mpc/h)^(2d)].
+    reduced : (n, t) ndarray
+        Q, over the powers of that very field; 0 where there is no power. The mean over fields is not
+        the ratio of the means: compare it among fields of one size.
     number : (t,) ndarray of int
         Triangles, all orders and Hermitian partners counted.
 
@@ -130,40 +133,22 @@ def bispectra(
     LayoutError, RecipeError
         As in `bispectrum`.
     """
-    sides, value, _, number = _measure(fields, box_size, edges, triangles)
-    return sides, value, number
-
-
-def reduced_bispectra(
-    fields: ArrayLike,
-    box_size: float,
-    edges: Edges | None = None,
-    triangles: Triangles | None = None,
-) -> Bispectra:
-    """Measure the reduced bispectra Q of many periodic fields.
-
-    Parameters
-    ----------
-    fields, box_size, edges, triangles
-        As in `bispectra`.
-
-    Returns
-    -------
-    sides : (t, 3) ndarray
-        Mean sides of the triangles [h/Mpc].
-    value : (n, t) ndarray
-        One row a field, over the powers of that field; 0 where there is no power. The mean over fields
-        is not the ratio of the means: compare it among fields of one size.
-    number : (t,) ndarray of int
-        Triangles, all orders and Hermitian partners counted.
-
-    Raises
-    ------
-    LayoutError, RecipeError
-        As in `bispectrum`.
-    """
-    sides, _, value, number = _measure(fields, box_size, edges, triangles)
-    return sides, value, number
+    stacked = stack(fields, box_size)
+    grid, dimension = stacked.shape[-1], stacked.ndim - 1
+    found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
+    chosen = equilateral(len(found.modes)) if triangles is None else list(triangles)
+    _check(found, chosen, grid)
+    sides, number = _count(found, chosen, dimension)
+    squares, cubes = _moments(stacked, found, chosen)
+    mean = cubes / number
+    value = mean * box_size ** (2 * dimension)
+    if not np.isfinite(value).all():
+        bad = int(np.argmin(np.isfinite(value).all(axis=1)))
+        raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
+    one, two, three = np.moveaxis((squares / found.modes)[:, chosen], -1, 0)
+    tree = one * two + two * three + three * one
+    reduced = np.divide(mean, tree, out=np.zeros_like(mean), where=tree > 0)
+    return sides * (2 * np.pi / box_size), value, reduced, number
 
 
 def default_edges(grid: int) -> NDArray[np.float64]:
@@ -190,28 +175,6 @@ def isosceles(shells: int, legs: int) -> list[tuple[int, int, int]]:
 def squeezed(shells: int, base: int = 0) -> list[tuple[int, int, int]]:
     """List the triangles with one side in shell `base` and two in the same, longer one."""
     return [(base, i, i) for i in range(base + 1, shells)]
-
-
-def _measure(
-    fields: ArrayLike, box_size: float, edges: Edges | None, triangles: Triangles | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return sides (t, 3), B (n, t), Q (n, t) and numbers (t,)."""
-    stacked = stack(fields, box_size)
-    grid, dimension = stacked.shape[-1], stacked.ndim - 1
-    found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
-    chosen = equilateral(len(found.modes)) if triangles is None else list(triangles)
-    _check(found, chosen, grid)
-    sides, number = _count(found, chosen, dimension)
-    squares, cubes = _moments(stacked, found, chosen)
-    mean = cubes / number
-    value = mean * box_size ** (2 * dimension)
-    if not np.isfinite(value).all():
-        bad = int(np.argmin(np.isfinite(value).all(axis=1)))
-        raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
-    one, two, three = np.moveaxis((squares / found.modes)[:, chosen], -1, 0)
-    tree = one * two + two * three + three * one
-    reduced = np.divide(mean, tree, out=np.zeros_like(mean), where=tree > 0)
-    return sides * (2 * np.pi / box_size), value, reduced, number
 
 
 def _check(found: Shells, triangles: Triangles, grid: int) -> None:
