@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -219,54 +219,65 @@ def emulate(
 @commands.command("measure")
 @click.argument("path", type=_PATH)
 @click.option("-o", "--output", type=_FILE, help="Default statistics/NAME.stats.h5 beside PATH.")
-@click.option("--box", type=float, help="Side of the fields of a plain array [Mpc/h].")
+@click.option("--box", "box_size", type=float, help="Side of the fields of a plain array [Mpc/h].")
 @click.option(
     "--quantity",
     type=click.Choice(["density over mean", "overdensity", "density"]),
-    default="density over mean",
-    show_default=True,
-    help="What the numbers of a plain array are.",
+    help="What the numbers of a plain array are; default density over mean.",
 )
 @click.option("--dataset", help="Which data set of a plain HDF5 file.")
+@click.option(
+    "--dimension", type=int, help="2 for N slices of N x N cells, which look like a cube."
+)
 @click.option("--thickness", type=float, help="Depth of plain slices [Mpc/h], default a cell.")
+@click.option(
+    "--per-simulation",
+    type=int,
+    help="How many plain fields in a row are of one simulation; default 1: all are independent.",
+)
 @click.option("--csv", type=_FILE, help="Write the means and their errors here too, as text.")
 @_workers
 def measure(
     path: Path,
     output: Path | None,
-    box: float | None,
-    quantity: str,
-    dataset: str | None,
-    thickness: float | None,
     csv: Path | None,
     workers: int | None,
+    **plain: Any,  # noqa: ANN401  (the options of a plain array)
 ) -> None:
     """Measure the statistics of a data set.
 
     PATH is a data set of cosmogan, or, with --box, any .npy or HDF5 array of periodic fields.
     """
     from cosmogan import screen
-    from cosmogan.fields.array import open_array
     from cosmogan.measure.run import measure as work
     from cosmogan.pipeline import statistics_of, stoppable
-    from cosmogan.statistics.export import write_csv
+    from cosmogan.statistics.export import require_replaceable, write_csv
     from cosmogan.statistics.table import read as read_table
 
-    if box is None and path.suffix == ".npy":
-        raise RecipeError(f"{path}: a plain array knows no size; give it with --box")
     view = screen.on(sys.stdout)
+    fields = _described(path, {key: value for key, value in plain.items() if value is not None})
     target = output or statistics_of(path)
-    fields = (
-        path
-        if box is None
-        else open_array(path, box_size=box, quantity=quantity, dataset=dataset, thickness=thickness)
-    )
+    if output is None and plain["dataset"]:
+        target = target.parent / f"{fields.name}.stats.h5"
+    if csv:
+        require_replaceable(csv)
     with stoppable(), view.bar("measure") as progress:
         work(fields, target, workers=workers, progress=progress)
     view.say(str(target))
     if csv:
         write_csv(csv, read_table(target))
         view.say(str(csv))
+
+
+def _described(path: Path, plain: dict[str, Any]) -> Any:  # noqa: ANN401  (a path, or an array)
+    """Return what is to be measured: the data set itself, or a plain array opened as it is told."""
+    from cosmogan.fields.array import Described, open_array
+
+    if "box_size" in plain:
+        return open_array(path, Described(**plain))
+    if plain or path.suffix == ".npy":
+        raise RecipeError(f"{path}: a plain array knows no size; give it with --box")
+    return path
 
 
 @commands.command("compare")

@@ -170,15 +170,16 @@ def rules(table: CompareTable) -> "Rules":
 
 def name_of(path: str | Path) -> str:
     """Return the name of a data set, or of the data set that statistics are of."""
-    name = Path(path).name
-    for ending in (".npy", ".hdf5", ".h5", ".fields", ".stats"):
-        name = name.removesuffix(ending)
-    return name
+    return Path(path).name.removesuffix(".h5").removesuffix(".fields").removesuffix(".stats")
 
 
 def statistics_of(path: str | Path) -> Path:
     """Return where the statistics of a data set lie: ``statistics/<name>.stats.h5`` beside it."""
-    return Path(path).parent / "statistics" / f"{name_of(path)}.stats.h5"
+    from cosmogan.fields.array import is_plain
+
+    path = Path(path)
+    name = path.name if is_plain(path) else name_of(path)
+    return path.parent / "statistics" / f"{name}.stats.h5"
 
 
 def source_of(path: str | Path) -> "Source":
@@ -186,9 +187,7 @@ def source_of(path: str | Path) -> "Source":
     from cosmogan.compare.run import Source
 
     path = Path(path)
-    if path.name.endswith(".stats.h5"):
-        return Source(path)
-    return Source(statistics_of(path), None if path.suffix == ".npy" else path)
+    return Source(path) if path.name.endswith(".stats.h5") else Source(statistics_of(path), path)
 
 
 def closing(folder: str | Path) -> str:

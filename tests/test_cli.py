@@ -151,18 +151,46 @@ def test_a_plain_array_is_measured_if_its_size_is_said(tmp_path, complaint, caps
     assert "give it with --box" in complaint("measure", "maps.npy")
     assert "fresh.npy: no such file" in complaint("measure", "fresh.npy", "--box", 100)
     assert cli.main(["measure", "maps.npy", "--box", "100", "--quantity", "density"]) == 0
-    assert capsys.readouterr().out.endswith("statistics/maps.stats.h5\n")
-    found = read_table(tmp_path / "statistics" / "maps.stats.h5")
+    assert capsys.readouterr().out.endswith("statistics/maps.npy.stats.h5\n")
+    found = read_table(tmp_path / "statistics" / "maps.npy.stats.h5")
     assert len(found) == 3
     assert found.attributes["box_size"] == 100
 
 
-def test_two_plain_arrays_are_compared(tmp_path):
-    for seed, name in enumerate(("a.npy", "b.npy")):
-        np.save(name, np.random.default_rng(seed).lognormal(sigma=0.3, size=(40, 16, 16)))
+@pytest.mark.parametrize("ending", ["npy", "h5"])
+def test_two_plain_arrays_are_compared(ending, tmp_path, complaint):
+    names = [f"{name}.{ending}" for name in "ab"]
+    for seed, name in enumerate(names):
+        maps = np.random.default_rng(seed).lognormal(sigma=0.3, size=(40, 16, 16))
+        if ending == "npy":
+            np.save(name, maps)
+        else:
+            with h5py.File(name, "w") as file:
+                file["maps"] = maps
         assert cli.main(["measure", name, "--box", "100", "--quantity", "density"]) == 0
-    assert cli.main(["compare", "a.npy", "b.npy"]) == 0
+    assert cli.main(["compare", *names]) == 0
     assert (tmp_path / "verdict" / "report.html").stat().st_size > 10_000
+    with Path(names[0]).open("ab") as file:
+        file.write(b"more")
+    assert "measure it again" in complaint("compare", *names)
+
+
+def test_what_is_said_of_a_plain_array_is_not_ignored(tmp_path, complaint):
+    assert "give it with --box" in complaint("measure", "a.fields", "--thickness", 5)
+
+
+def test_a_text_table_never_replaces_anything_else(tmp_path, complaint):
+    np.save("maps.npy", np.random.default_rng(1).lognormal(sigma=0.3, size=(3, 16, 16)))
+    before = Path("maps.npy").read_bytes()
+    told = ["--box", "100", "--quantity", "density"]
+    assert "choose another name" in complaint("measure", "maps.npy", *told, "--csv", "maps.npy")
+    assert Path("maps.npy").read_bytes() == before
+    same = ["-o", "a.stats.h5", "--csv", "a.stats.h5"]
+    assert "choose another name" in complaint("measure", "maps.npy", *told, *same)
+    assert len(read_table("a.stats.h5")) == 3
+    for _ in range(2):
+        assert cli.main(["measure", "maps.npy", *told, "--csv", "maps.csv"]) == 0
+    assert Path("maps.csv").read_text().startswith("# maps.npy: 3 fields of 3 simulations\n")
 
 
 def test_an_unknown_option_points_to_the_help(complaint):

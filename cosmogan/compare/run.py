@@ -8,7 +8,9 @@ from cosmogan.compare.findings import Verdict
 from cosmogan.compare.page import TRUTH, Setting, write_report
 from cosmogan.compare.rules import Rules
 from cosmogan.errors import LayoutError
+from cosmogan.fields.array import is_plain
 from cosmogan.fields.dataset import FieldSet
+from cosmogan.fields.files import digest
 from cosmogan.fields.store import open_fields
 from cosmogan.statistics.table import StatisticsTable, read
 
@@ -22,7 +24,7 @@ class Source:
     table : Path
         Its statistics, ``name.stats.h5``.
     fields : Path, optional
-        The data set itself, for the pictures.
+        The data set itself, for the pictures; a plain array has none, but must not have changed.
     """
 
     table: Path
@@ -87,8 +89,10 @@ def _read(source: Source) -> tuple[StatisticsTable, FieldSet | None]:
     table = read(source.table)
     if source.fields is None:
         return table, None
-    fields = open_fields(source.fields)
-    if fields.sha256 != table.source_sha256:
+    plain = is_plain(source.fields)
+    fields = None if plain else open_fields(source.fields)
+    sha256 = digest(source.fields) if fields is None else fields.sha256
+    if sha256 != table.source_sha256:
         raise LayoutError(
             f"{source.table}: statistics of other data than {source.fields} holds now; "
             "measure it again"

@@ -1,11 +1,12 @@
 """Plain arrays of anybody, ``.npy`` or a data set in HDF5, opened as a set of fields to be measured.
 
-They know no box and no origin: the caller says what they are, and each field counts as a simulation of
-its own. A cube (N, N, N) is one field, (n, N, N) are n slices and (n, N, N, N) are n cubes.
+They know no box and no origin: the caller says what they are. A cube (N, N, N) is one field, unless it is
+said to be N slices; (n, N, N) are n slices and (n, N, N, N) are n cubes.
 """
 
-import hashlib
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -14,13 +15,43 @@ from numpy.typing import NDArray
 
 from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.fields.files import digest
-from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, MadeBy
+from cosmogan.fields.layout import FORMAT, ORIGIN_DTYPE, Layout, MadeBy
 
 QUANTITIES = ("density over mean", "overdensity", "density")
 """What the numbers of an array may be; a density is divided by the mean of the whole array."""
 _MEAN_CELLS = 1 << 24
+_ODD_MEAN = 10.0  # a density over mean that is further off by this factor is something else
 
-Reader = Callable[[slice], NDArray[np.float32]]
+Reader = Callable[[slice], NDArray[np.generic]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What the caller knows of a plain array.
+
+    Attributes
+    ----------
+    box_size : float
+        Side of a field, which must be periodic [Mpc/h].
+    quantity : {"density over mean", "overdensity", "density"}
+        What the numbers are. A density, or counts, are divided by the mean of the whole array; an
+        overdensity, or any map of mean zero, gets 1 added.
+    dataset : str, optional
+        Which data set of an HDF5 file; needed if there are several.
+    dimension : {2, 3}, optional
+        Of a field; needed for N slices of N^2 cells, which look like a cube.
+    thickness : float, optional
+        Depth of slices, default one cell [Mpc/h].
+    per_simulation : int
+        How many fields in a row are of one simulation: they are no independent samples.
+    """
+
+    box_size: float
+    quantity: str = "density over mean"
+    dataset: str | None = None
+    dimension: int | None = None
+    thickness: float | None = None
+    per_simulation: int = 1
 
 
 class ArraySet:
@@ -32,117 +63,175 @@ class ArraySet:
         The file.
     layout : Layout
         What the caller said of them.
+    told : Described
+        The same, as it was said.
     origin : (n,) structured ndarray
-        A number for each field, made from the content of the file.
+        Simulations are numbered by the content of the file.
     parameters : (n, 0) ndarray
         None are known.
     made_by : MadeBy
         Nobody knows.
     sha256 : str
-        Digest of the file and of what the caller said.
+        Digest of the file.
     """
 
-    def __init__(self, path: Path, count: int, layout: Layout, read: Reader, told: str) -> None:
-        self.path, self.layout, self._read, self._count = path, layout, read, count
+    def __init__(
+        self, path: Path, count: int, layout: Layout, told: Described, read: Reader
+    ) -> None:
+        self.path, self.layout, self.told = path, layout, told
+        self._read, self._count = read, count
         self.made_by = MadeBy(code="unknown")
         self.parameters = np.empty((count, 0))
-        self.sha256 = hashlib.sha256(f"{digest(path)} {told}".encode()).hexdigest()
+        self.sha256 = digest(path)
         self.origin = np.zeros(count, ORIGIN_DTYPE)
         self.origin["axis"] = self.origin["slab"] = -1
         # Small enough to add to, and equal for equal files alone.
         first = int(self.sha256[:14], 16)
-        self.origin["simulation"] = self.origin["seed"] = first + np.arange(count)
+        self.origin["simulation"] = first + np.arange(count) // told.per_simulation
+        self.origin["seed"] = self.origin["simulation"]
+        self._scale, self._zero = self._conversion()
 
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def name(self) -> str:
+        """Name of the data set, which tells it from its neighbours."""
+        inside = self.told.dataset
+        return f"{self.path.name}-{inside.replace('/', '-')}" if inside else self.path.name
+
     def read_checked(self, index: slice) -> NDArray[np.float32]:
-        """Return some fields, density over mean."""
-        return self._read(index)
+        """Return some fields, density over mean.
+
+        Raises
+        ------
+        LayoutError
+            Naming the field that holds a number that is not finite, or a negative density.
+        """
+        rows = self._rows(index)
+        if self.told.quantity != "overdensity":
+            problem = f"a negative {self.told.quantity}; say what it is by the quantity"
+            self._refuse(rows < 0, index, problem)
+        return (rows * self._scale + self._zero).astype(np.float32)
+
+    def _rows(self, index: slice) -> NDArray[np.float64]:
+        read = np.asarray(self._read(index), dtype=np.float64)
+        rows: NDArray[np.float64] = read.reshape(-1, *self.layout.shape)
+        problem = "a value that is not finite; fill or leave out what is masked"
+        self._refuse(~np.isfinite(rows), index, problem)
+        return rows
+
+    def _refuse(self, bad: NDArray[np.bool_], index: slice, problem: str) -> None:
+        if bad.any():
+            row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+            number = index.indices(self._count)[0] + row
+            raise LayoutError(f"{self.path}: field {number} holds {problem}")
+
+    def _conversion(self) -> tuple[float, float]:
+        """Return scale and zero that make a density over mean of the numbers."""
+        if self.told.quantity == "overdensity":
+            return 1.0, 1.0
+        step = max(1, _MEAN_CELLS // self.layout.grid**self.layout.dimension)
+        total = sum(self._rows(slice(i, i + step)).sum() for i in range(0, self._count, step))
+        mean = float(total) / self._count / self.layout.grid**self.layout.dimension
+        if self.told.quantity == "density over mean":
+            if not 1 / _ODD_MEAN < mean < _ODD_MEAN:
+                raise LayoutError(
+                    f"{self.path}: the mean is {mean:g}, not 1, as that of a density over mean; say "
+                    f"what it is by the quantity"
+                )
+            return 1.0, 0.0
+        if mean <= 0:
+            raise LayoutError(
+                f"{self.path}: the mean is {mean:g}, that of no density; say what it is by the "
+                f"quantity"
+            )
+        return 1 / mean, 0.0
 
 
-def open_array(
-    path: str | Path,
-    *,
-    box_size: float,
-    quantity: str = "density over mean",
-    dataset: str | None = None,
-    thickness: float | None = None,
-) -> ArraySet:
+def open_array(path: str | Path, told: Described) -> ArraySet:
     """Open the fields of a plain array.
 
     Parameters
     ----------
     path : path
         A ``.npy`` file, or an HDF5 file.
-    box_size : float
-        Side of a field, which must be periodic [Mpc/h].
-    quantity : {"density over mean", "overdensity", "density"}
-        What the numbers are. A density, or counts, are divided by the mean of the whole array.
-    dataset : str, optional
-        Which data set of an HDF5 file; needed if there are several.
-    thickness : float, optional
-        Depth of slices, default one cell [Mpc/h].
+    told : Described
+        What they are.
 
     Raises
     ------
     LayoutError
         If the file is missing or neither format, the array is no stack of squares or cubes, or not of
-        real numbers.
+        real numbers, or its numbers are not of that quantity.
     RecipeError
-        If the quantity is unknown, or it is not clear which data set is meant.
+        If the quantity is unknown, it is not clear which data set is meant, or cubes are given a
+        thickness.
     """
     path = Path(path)
-    if quantity not in QUANTITIES:
-        raise RecipeError(f"quantity = {quantity!r}: give one of {', '.join(QUANTITIES)}")
-    shape, raw = _open(path, dataset)
-    single = len(shape) == 2 or (len(shape) == 3 and len(set(shape)) == 1)
-    count, field = (1, shape) if single else (shape[0], shape[1:])
-    if len(field) not in (2, 3) or len(set(field)) != 1 or 0 in shape:
+    if told.quantity not in QUANTITIES:
+        raise RecipeError(f"quantity = {told.quantity!r}: give one of {', '.join(QUANTITIES)}")
+    if told.per_simulation < 1 or told.dimension not in (None, 2, 3):
+        raise RecipeError(
+            f"dimension = {told.dimension}, per_simulation = {told.per_simulation}: give 2 or 3, and "
+            f"at least 1"
+        )
+    shape, read = _open(path, told.dataset)
+    count, field = _fields(path, shape, told.dimension)
+    layout = _layout(field, told)
+    if count % told.per_simulation:
+        raise RecipeError(
+            f"{path}: {count} fields do not divide into simulations of {told.per_simulation}"
+        )
+    single = len(field) == len(shape)
+    return ArraySet(path, count, layout, told, (lambda _: read(slice(None))) if single else read)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a path is a plain array: a file, and no data set of the contract."""
+    if path.suffix == ".npy":
+        return True
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with _hdf5(path) as file:
+        return bool(file.attrs.get("format", "") != FORMAT)
+
+
+def _fields(
+    path: Path, shape: tuple[int, ...], dimension: int | None
+) -> tuple[int, tuple[int, ...]]:
+    """Return how many fields an array holds, and their shape."""
+    if dimension is None:
+        dimension = 2 if len(shape) == 2 or (len(shape) == 3 and len(set(shape)) > 1) else 3
+    field = shape[-dimension:]
+    count = shape[0] if len(shape) == dimension + 1 else 1
+    if len(shape) not in (dimension, dimension + 1) or len(set(field)) != 1 or 0 in shape:
         raise LayoutError(
             f"{path}: an array of shape {shape}; give (N, N), (N, N, N), or many of them, (n, ...)"
         )
-    layout = Layout(
+    return count, field
+
+
+def _layout(field: tuple[int, ...], told: Described) -> Layout:
+    cubes = len(field) == 3
+    if cubes and told.thickness is not None:
+        raise RecipeError(
+            f"thickness = {told.thickness:g}: cubes of {field[0]} cells have none; for slices say "
+            f"dimension = 2"
+        )
+    cell = told.box_size / field[0]
+    depth = told.box_size if cubes else cell if told.thickness is None else told.thickness
+    return Layout(
         dimension=len(field),
         grid=field[0],
-        box_size=box_size,
-        thickness=box_size if len(field) == 3 else thickness or box_size / field[0],
+        box_size=told.box_size,
+        thickness=depth,
         mass_assignment="none",
         particles=0,
     )
 
-    def rows(index: slice) -> NDArray[np.float32]:
-        part = raw(slice(None)) if single else raw(index)
-        return np.ascontiguousarray(part, dtype=np.float32).reshape(-1, *field)
 
-    scale, zero = _conversion(path, quantity, count, layout, rows)
-
-    def density(index: slice) -> NDArray[np.float32]:
-        return rows(index) * np.float32(scale) + np.float32(zero)
-
-    return ArraySet(path, count, layout, density, f"{box_size} {quantity} {dataset} {thickness}")
-
-
-def _conversion(
-    path: Path, quantity: str, count: int, layout: Layout, rows: Reader
-) -> tuple[float, float]:
-    """Return scale and zero that make a density over mean of the numbers."""
-    if quantity != "density":
-        return 1.0, float(quantity == "overdensity")
-    step = max(1, _MEAN_CELLS // layout.grid**layout.dimension)
-    starts = range(0, count, step)
-    total = sum(float(rows(slice(i, i + step)).sum(dtype=np.float64)) for i in starts)
-    mean = total / count / layout.grid**layout.dimension
-    if not 0 < mean < np.inf:
-        raise LayoutError(
-            f"{path}: the mean is {mean:g}, no density; say what it is by the quantity"
-        )
-    return 1 / mean, 0.0
-
-
-def _open(
-    path: Path, name: str | None
-) -> tuple[tuple[int, ...], Callable[[slice], NDArray[np.generic]]]:
+def _open(path: Path, name: str | None) -> tuple[tuple[int, ...], Reader]:
     """Return the shape of an array on disk and a function that reads some of its rows."""
     if not path.is_file():
         raise LayoutError(f"{path}: no such file; give a .npy or an HDF5 file")
@@ -150,31 +239,46 @@ def _open(
         return _open_npy(path)
     if not h5py.is_hdf5(path):
         raise LayoutError(f"{path}: neither .npy nor HDF5; convert it")
-    with h5py.File(path, "r", locking=False) as file:
+    with _hdf5(path) as file:
         chosen = name or _only_dataset(path, file)
         if not isinstance(file.get(chosen), h5py.Dataset):
             raise RecipeError(f"{path}: no data set {chosen}; it has {', '.join(_datasets(file))}")
         shape, kind = file[chosen].shape, file[chosen].dtype.kind
-    _require_real(path, kind)
+    _require_array(path, shape or (), kind)
 
     def read(index: slice) -> NDArray[np.generic]:
-        with h5py.File(path, "r", locking=False) as file:
+        with _hdf5(path) as file:
             rows: NDArray[np.generic] = file[chosen][index]
             return rows
 
     return shape, read
 
 
-def _open_npy(path: Path) -> tuple[tuple[int, ...], Callable[[slice], NDArray[np.generic]]]:
+def _open_npy(path: Path) -> tuple[tuple[int, ...], Reader]:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise LayoutError(f"{path}: not a .npy array, or cut short ({error})") from error
-    _require_real(path, mapped.dtype.kind)
+    if not isinstance(mapped, np.ndarray):
+        raise LayoutError(f"{path}: an archive of arrays, not a .npy array; save one alone")
+    _require_array(path, mapped.shape, mapped.dtype.kind)
     return mapped.shape, lambda index: np.asarray(mapped[index])
 
 
-def _require_real(path: Path, kind: str) -> None:
+@contextlib.contextmanager
+def _hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a file; one that is cut short or needs a missing filter is a `LayoutError`."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise LayoutError(f"{path}: cannot be read ({reason}); make it again") from error
+
+
+def _require_array(path: Path, shape: tuple[int, ...], kind: str) -> None:
+    if len(shape) < 2:
+        raise LayoutError(f"{path}: an array of shape {shape} holds no field; give (N, N) at least")
     if kind not in "fiub":
         raise LayoutError(f"{path}: the numbers are not real; give their real part")
 
@@ -188,7 +292,7 @@ def _datasets(file: h5py.File) -> list[str]:
 
 
 def _only_dataset(path: Path, file: h5py.File) -> str:
-    found = [name for name in _datasets(file) if file[name].ndim >= 2]
+    found = [name for name in _datasets(file) if len(file[name].shape or ()) >= 2]
     if len(found) != 1:
         raise RecipeError(
             f"{path}: which data set? it has {', '.join(found) or 'none of two dimensions'}; "

@@ -244,7 +244,7 @@ def provenance(command: str, recipe_text: str = "") -> MadeBy:
 def check_format(attributes: Mapping[str, Any], *, name: str = FORMAT) -> None:
     """Raise `LayoutError` unless the attributes are of this format and not of the future."""
     if "format" not in attributes or _text(attributes["format"]) != name:
-        raise LayoutError(f"not a {name} file; convert it with `cosmogan ingest`")
+        raise LayoutError(f"not a {name} file; convert it, or measure a plain array with --box")
     version = _attribute(attributes, "version", int)
     if not 1 <= version <= VERSION:
         raise LayoutError(

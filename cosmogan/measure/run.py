@@ -72,8 +72,8 @@ def measure(
         raise RecipeError(f"workers = {workers} must be at least 1")
     if not fields.layout.periodic:
         _log.warning("%s: not periodic; compare only with equal cut-outs", fields.path)
-    source, sha256 = _source(fields), fields.sha256
-    identity = hashlib.sha256(f"{sha256} {battery.definition()}".encode()).hexdigest()
+    source, sha256, told = _source(fields), fields.sha256, _told(fields)
+    identity = hashlib.sha256(f"{sha256} {told}{battery.definition()}".encode()).hexdigest()
     if _is_complete(out, source, identity):
         progress(len(fields), len(fields))
         return out
@@ -86,7 +86,7 @@ def measure(
             identity=identity,
             attributes=_attributes(fields.layout),
             made_by=provenance(
-                f"cosmogan measure {fields.path}", fields.made_by.recipe
+                f"cosmogan measure {fields.path} {told}".rstrip(), fields.made_by.recipe
             ).to_attributes(),
             origin=fields.origin,
             parameters=fields.parameters,
@@ -143,10 +143,17 @@ def _is_complete(out: Path, source: str, identity: str) -> bool:
 
 
 def _source(fields: FieldSet | ArraySet) -> str:
-    name = fields.path.name
-    for ending in (".npy", ".hdf5", ".h5", ".fields"):
-        name = name.removesuffix(ending)
-    return name
+    if isinstance(fields, ArraySet):
+        return fields.name
+    return fields.path.name.removesuffix(".h5").removesuffix(".fields")
+
+
+def _told(fields: FieldSet | ArraySet) -> str:
+    """Return what the caller said of a plain array, as options."""
+    if not isinstance(fields, ArraySet):
+        return ""
+    said = {k: v for k, v in vars(fields.told).items() if v is not None}
+    return " ".join(f"--{key.replace('_', '-')}={value}" for key, value in said.items()) + " "
 
 
 def _attributes(layout: Layout) -> dict[str, object]:

@@ -19,6 +19,8 @@ from cosmogan.errors import LayoutError, RecipeError
 
 Float64 = NDArray[np.float64]
 
+_ROUNDING = 1e-12
+
 
 def covariance_matrix(samples: ArrayLike) -> Float64:
     """Return the unbiased covariance of samples (n, b), one row a simulation: (b, b).
@@ -45,9 +47,10 @@ def correlation_matrix(samples: ArrayLike) -> Float64:
     rows = _rows(samples, least=3)
     covariance = covariance_matrix(rows)
     scatter = np.sqrt(np.diag(covariance))
-    if not scatter.all():
+    still = scatter <= _ROUNDING * np.abs(rows).max(axis=0)
+    if still.any():
         raise LayoutError(
-            f"bin {int(np.argmin(scatter))} is the same in all {len(rows)} samples and has no "
+            f"bin {int(np.argmax(still))} is the same in all {len(rows)} samples and has no "
             f"correlation; leave it out"
         )
     correlation: Float64 = covariance / np.multiply.outer(scatter, scatter)
@@ -74,11 +77,14 @@ def precision_matrix(samples: ArrayLike) -> Float64:
         )
     hartlap = (number - bins - 2) / (number - 1)
     scatter = rows.std(axis=0, ddof=1)
-    try:
-        # Of the correlation matrix, whose entries are of one size whatever the units.
-        inverse = scipy.linalg.inv(correlation_matrix(rows))
-    except scipy.linalg.LinAlgError as error:
-        raise LayoutError("bins are linearly dependent; leave one of them out") from error
+    # Of the correlation matrix, whose entries are of one size whatever the units.
+    sizes, vectors = scipy.linalg.eigh(correlation_matrix(rows))
+    if sizes[0] <= _ROUNDING * sizes[-1]:
+        raise LayoutError(
+            f"{bins} bins are linearly dependent, as those of a distribution that add up to one; "
+            f"leave one of them out"
+        )
+    inverse = (vectors / sizes) @ vectors.T
     precision: Float64 = hartlap * inverse / np.multiply.outer(scatter, scatter)
     return precision
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.errors import ResourceError
+from cosmogan.errors import RecipeError, ResourceError
 from cosmogan.statistics.table import Statistic, StatisticsTable, average, replacing
 
 COLUMNS = (
@@ -24,21 +24,35 @@ COLUMNS = (
 over single fields; both are empty where there is but one."""
 
 
+def require_replaceable(path: Path) -> None:
+    """Raise `RecipeError` if a file is there that `write_csv` did not write."""
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(2) == b"# ":
+                return
+    raise RecipeError(f"{path}: exists and is no such table; choose another name")
+
+
 def write_csv(path: str | Path, table: StatisticsTable) -> None:
     """Write the mean of every bin with its errors as CSV; the file appears whole or not at all.
 
     Parameters
     ----------
     path : path
-        The file; one that exists is replaced.
+        The file; an older table of this kind is replaced.
     table : StatisticsTable
         What was measured. Where it comes from, and the units, stand in the first lines, after ``#``.
 
     Raises
     ------
+    RecipeError
+        If a file is there that is no such table.
     ResourceError
         If the disk is full or may not be written to.
     """
+    require_replaceable(Path(path))
     try:
         with replacing(Path(path)) as temporary, temporary.open("w", newline="") as file:
             file.writelines(f"# {line}\n" for line in _head(table))

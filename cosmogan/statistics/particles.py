@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
-from cosmogan.errors import LayoutError
+from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.mesh import at_cell_centres, paint
 from cosmogan.statistics.power import (
     PowerSpectrum,
@@ -62,9 +62,13 @@ def particle_spectrum(
     LayoutError
         If the positions are not of two or three dimensions.
     RecipeError
-        If the window is unknown, there is nothing to paint, or the edges make no sense.
+        If the window is unknown, there is nothing to paint, or the box or the edges make no sense.
     """
     points = np.asarray(positions)
+    if points.dtype not in (np.float32, np.float64):
+        points = points.astype(np.float64)
+    if not 0 < box_size < np.inf:
+        raise RecipeError(f"box_size = {box_size} must be a positive length in Mpc/h")
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise LayoutError(f"positions of shape {points.shape}: give (n, 2) or (n, 3)")
     dimension = points.shape[1]

@@ -158,15 +158,28 @@ def default_edges(grid: int) -> NDArray[np.float64]:
     return np.arange(1.0, grid // 2 + 1)
 
 
-def log_edges(grid: int, per_decade: int = 10) -> NDArray[np.float64]:
-    """Return edges from 1 to grid / 2, evenly spaced in the logarithm but at least 1 apart [fundamental].
+def log_edges(grid: int, per_decade: float = 10) -> NDArray[np.float64]:
+    """Return edges from 1 to grid // 2, evenly spaced in the logarithm but at least 1 apart [fundamental].
 
-    The lowest are so the integers: narrower shells would hold no mode.
+    The lowest are so the integers, since narrower shells may hold no mode, and the last shell may be
+    wider than the others by less than 1 or one step.
+
+    Raises
+    ------
+    RecipeError
+        If there are not more than 0 shells per decade, or the grid is too small for one.
     """
-    edges, factor = [1.0], 10 ** (1 / per_decade)
-    while (wider := max(edges[-1] + 1, edges[-1] * factor)) <= grid / 2:
+    last = grid // 2
+    if not 0 < per_decade < np.inf or last < 2:
+        raise RecipeError(
+            f"grid = {grid}, per_decade = {per_decade}: give 4 cells and more than 0 at least"
+        )
+    edges = [1.0]
+    while (wider := max(edges[-1] + 1, edges[-1] * 10 ** (1 / per_decade))) <= last:
         edges.append(wider)
-    return np.array(edges)
+    if len(edges) > 1:
+        edges.pop()
+    return np.array([*edges, float(last)])
 
 
 def mean_shot_noise(

@@ -20,6 +20,12 @@ def draws(number, seed=1):
     return np.random.default_rng(seed).standard_normal((number, BINS)) @ MIXING.T + 7
 
 
+def shares():
+    """Return samples of three bins that add up to one, as those of a distribution."""
+    raw = np.random.default_rng(3).random((30, 3))
+    return raw / raw.sum(axis=1, keepdims=True)
+
+
 def test_it_is_that_of_numpy():
     samples = draws(20)
     np.testing.assert_allclose(covariance_matrix(samples), np.cov(samples.T), rtol=1e-12)
@@ -69,6 +75,8 @@ def test_chi_squared_of_one_bin_is_the_square_in_standard_errors():
         (lambda: correlation_matrix(draws(2)), LayoutError, "give at least 3 rows"),
         (lambda: covariance_matrix([[1.0, 2.0], [np.nan, 1.0]]), LayoutError, "sample 1 is not"),
         (lambda: correlation_matrix([[1, 2], [1, 3], [1, 4]]), LayoutError, "bin 0 is the same"),
+        (lambda: correlation_matrix(shares() * [1, 0, 1] + [0, 0.1, 0]), LayoutError, "bin 1 is"),
+        (lambda: precision_matrix(shares()), LayoutError, "3 bins are linearly dependent"),
         (lambda: precision_matrix(draws(7)), RecipeError, "7 samples of 5 bins .* at least 8"),
         (lambda: chi_squared([1, 2], draws(30)), LayoutError, r"\(2,\): give \(5,\)"),
     ],

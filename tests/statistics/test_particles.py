@@ -111,6 +111,12 @@ def test_splitting_every_particle_in_two_changes_nothing():
     np.testing.assert_allclose(halves.shot_noise, whole.shot_noise / 2, rtol=1e-12)
 
 
+def test_whole_numbers_are_positions_like_any_other():
+    points = np.random.default_rng(1).integers(0, 64, (2000, 3))
+    here, there = (particle_spectrum(p, 32, 64.0) for p in (points, points.astype(np.float64)))
+    np.testing.assert_array_equal(here.power, there.power)
+
+
 def test_the_error_of_a_bin_knows_the_shot_noise():
     found = particle_spectrum(uniform(500, 3), 8, BOX)
     total = found.power + found.shot_noise
@@ -121,6 +127,7 @@ def test_the_error_of_a_bin_knows_the_shot_noise():
     ("call", "error", "message"),
     [
         (lambda: particle_spectrum(np.zeros((5, 1)), 8, BOX), LayoutError, r"give \(n, 2\)"),
+        (lambda: particle_spectrum(uniform(5, 3), 8, -BOX), RecipeError, "box_size = -100"),
         (
             lambda: particle_spectrum(uniform(5, 3), 8, BOX, window="cloud"),
             RecipeError,

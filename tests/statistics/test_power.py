@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import cosmogan.statistics.power as module
 from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.statistics import shells
-from cosmogan.statistics.power import power_spectra, power_spectrum
+from cosmogan.statistics.power import log_edges, power_spectra, power_spectrum
 
 BOX = 250.0
 
@@ -230,3 +230,23 @@ def test_the_examples_in_the_docstrings_are_true():
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+@given(grid=st.integers(4, 200), per_decade=st.floats(1, 40), dimension=st.sampled_from([2, 3]))
+def test_logarithmic_shells_reach_from_the_first_mode_to_the_nyquist_wavenumber(
+    grid, per_decade, dimension
+):
+    edges = log_edges(grid, per_decade)
+    assert (edges[0], edges[-1]) == (1, grid // 2)
+    widths, factor = np.diff(edges), 10 ** (1 / per_decade)
+    assert (widths > 1 - 1e-9).all()
+    grown = np.maximum(edges[:-1] + 1, edges[:-1] * factor)
+    np.testing.assert_allclose(edges[1:-1], grown[:-1], rtol=1e-12)
+    assert edges[-1] < max(grown[-1] + 1, grown[-1] * factor)
+    assert (shells.shells(grid, dimension, edges).modes > 0).all()
+
+
+@pytest.mark.parametrize(("grid", "per_decade"), [(64, 0), (64, -5), (3, 10)])
+def test_logarithmic_shells_that_make_no_sense_are_refused(grid, per_decade):
+    with pytest.raises(RecipeError, match=f"grid = {grid}, per_decade = {per_decade}"):
+        log_edges(grid, per_decade)
