@@ -190,7 +190,7 @@ def test_a_text_table_never_replaces_anything_else(tmp_path, complaint):
     assert len(read_table("a.stats.h5")) == 3
     for _ in range(2):
         assert cli.main(["measure", "maps.npy", *told, "--csv", "maps.csv"]) == 0
-    assert Path("maps.csv").read_text().startswith("# maps.npy: 3 fields of 3 simulations\n")
+    assert Path("maps.csv").read_text().startswith("# maps.npy; fields: 3; simulations: 3\n")
 
 
 def test_an_unknown_option_points_to_the_help(complaint):

@@ -68,7 +68,7 @@ def write_csv(path: str | Path, table: StatisticsTable) -> None:
 
 def _head(table: StatisticsTable) -> Iterator[str]:
     simulations = np.unique(table.simulation).size
-    yield f"{table.source}: {len(table)} fields of {simulations} simulations"
+    yield f"{table.source}; fields: {len(table)}; simulations: {simulations}"
     yield f"sha256 {table.source_sha256}"
     for name in ("dimension", "grid", "box_size", "cell_size", "thickness"):
         if name in table.attributes:

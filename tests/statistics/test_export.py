@@ -55,7 +55,7 @@ def test_every_bin_has_a_row_with_mean_error_and_scatter(tmp_path):
         ("scatter", samples.std(axis=0, ddof=1)),
     ):
         np.testing.assert_allclose([float(row[name]) for row in power], expected, rtol=1e-12)
-    assert head[0] == "# maps: 6 fields of 3 simulations"
+    assert head[0] == "# maps; fields: 6; simulations: 3"
     assert "# power: P(k) [(Mpc/h)^2] at k [h/Mpc]" in head
     assert "# mean_density: mean density" in head
 

@@ -17,20 +17,14 @@ from cosmogan.models.latent import gaussian_colour, lognormal_field
 from cosmogan.models.theory import Theory
 from cosmogan.simulate.evolution import Evolution, evolve
 from cosmogan.simulate.run import Cut, cut_fields
+from cosmogan.statistics import battery
 from cosmogan.train import reading
 from cosmogan.train.plan import Training, theory_to_dict
 
 GRID, CELL, THICKNESS = 16, 4.0, 2
 SHORT = 32  # fields of a reading
 NAMES = ("Omega_m", "redshift")
-STATISTICS = (
-    "mean_density",
-    "power",
-    "bispectrum",
-    "reduced_bispectrum",
-    "pdf",
-    "pdf_smoothed",
-)
+STATISTICS = battery.NAMES
 
 
 @pytest.fixture
