@@ -72,7 +72,7 @@ def paint(
     if not mass.sum() > 0:
         raise RecipeError("positions: no mass to paint; give particles of positive total weight")
     mesh = np.zeros(_lift(cells, 1), dtype=np.float64)
-    _DEPOSIT[_order(window)](points, mass, scale, mesh)
+    _DEPOSIT[order_of(window)](points, mass, scale, mesh)
     return np.asarray(mesh * (mesh.size / mass.sum()), dtype=np.float32).reshape(cells)
 
 
@@ -102,7 +102,7 @@ def interpolate(
     cells, scale = _geometry(field.shape, box_size, points.shape[1])
     mesh = np.ascontiguousarray(field, dtype=np.float64).reshape(_lift(cells, 1))
     values = np.empty(len(points), dtype=np.float64)
-    _GATHER[_order(window)](points, mesh, scale, values)
+    _GATHER[order_of(window)](points, mesh, scale, values)
     return values
 
 
@@ -140,7 +140,7 @@ def window_transform(
     product = np.ones(())
     for component, size in zip(k, sizes, strict=True):
         product = product * np.sinc(component * size / (2 * np.pi))
-    return np.asarray(product ** _order(window))
+    return np.asarray(product ** order_of(window))
 
 
 def at_cell_centres(modes: NDArray[_Complex], grid: int) -> NDArray[_Complex]:
@@ -209,7 +209,8 @@ def white_noise_cells(
     return cells.reshape(tuple(shape))
 
 
-def _order(window: str) -> int:
+def order_of(window: str) -> int:
+    """Return how many cells a mass-assignment window reaches along an axis; refuse unknown ones."""
     try:
         return ORDERS[window]
     except KeyError:

@@ -18,8 +18,7 @@ What remains after dividing by W^2 and subtracting shot noise are the images of 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.errors import RecipeError
-from cosmogan.mesh import ORDERS
+from cosmogan.mesh import order_of, window_transform
 from cosmogan.statistics.shells import Shells
 
 Float64 = NDArray[np.float64]
@@ -48,8 +47,10 @@ def window_squared(grid: int, window: str | None) -> Float64:
     RecipeError
         If the window is unknown.
     """
-    n = np.arange(grid // 2 + 1)
-    squared: Float64 = np.sinc(n / grid) ** (2 * _order(window))
+    k: Float64 = 2 * np.pi / grid * np.arange(grid // 2 + 1, dtype=np.float64)
+    if window is None:
+        return np.ones(k.size)
+    squared: Float64 = window_transform([k], 1.0, window) ** 2
     return squared
 
 
@@ -70,7 +71,7 @@ def shot_noise(grid: int, window: str, *, interlaced: bool) -> list[tuple[float,
     list of (factor, (grid // 2 + 1,) ndarray)
         C(k) = sum over the list of factor times the product of table[abs(n_i)] over the axes.
     """
-    _order(window)
+    order_of(window)
     x = np.pi * np.arange(grid // 2 + 1) / grid
     aliased = np.polynomial.polynomial.polyval(np.sin(x) ** 2, _ALIASED[window])
     if not interlaced:
@@ -93,13 +94,3 @@ def mean_of_product(found: Shells, grid: int, dimension: int, table: Float64) ->
         sums += factor * np.bincount(shell.ravel(), product, minlength=sums.size)
     mean: Float64 = sums[:-1] / found.modes
     return mean
-
-
-def _order(window: str | None) -> int:
-    if window is None:
-        return 0
-    if window not in ORDERS:
-        raise RecipeError(
-            f"window = {window!r}: unknown mass assignment; use one of {', '.join(ORDERS)}"
-        )
-    return ORDERS[window]

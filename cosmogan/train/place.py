@@ -154,7 +154,7 @@ def device_of(wish: str, local_rank: int = 0) -> str:
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory: returning it costs training on a CPU half its speed."""
+    """Let glibc keep freed memory: returning it has cost trainings on a CPU up to half their speed."""
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):

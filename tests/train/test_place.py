@@ -1,6 +1,7 @@
 """Workers decide, fail and stop together; the log tells what happened once."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -104,11 +105,31 @@ def test_a_gpu_that_is_there_is_taken_unless_the_cpu_is_wished_for(monkeypatch):
     assert device_of("cpu", 1) == "cpu"
 
 
-def test_memory_is_kept_where_the_c_library_allows_it(monkeypatch):
-    keep_memory()
+@pytest.mark.parametrize("largest", [1 << 30, 1 << 25])
+def test_memory_is_kept_as_far_as_the_c_library_allows_it(largest, monkeypatch):
+    taken = {}
 
-    def absent(_name):
-        raise OSError("no such library")
+    def mallopt(key, value):
+        allowed = key != -3 or value <= largest
+        if allowed:
+            taken[key] = value
+        return int(allowed)
 
-    monkeypatch.setattr("ctypes.CDLL", absent)
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: SimpleNamespace(mallopt=mallopt))
     keep_memory()
+    assert taken == {-3: largest, -1: (1 << 31) - 1, -2: 1 << 26}  # mmap, trim, top pad
+
+
+@pytest.mark.parametrize("library", [None, SimpleNamespace()])
+def test_another_c_library_is_left_as_it_is(library, monkeypatch):
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        if library is None:
+            raise OSError("no such library")
+        return library
+
+    monkeypatch.setattr("ctypes.CDLL", load)
+    keep_memory()
+    assert asked == ["libc.so.6"]
