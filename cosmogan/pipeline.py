@@ -134,7 +134,10 @@ def stages(recipe: Recipe, folder: Path) -> list[Stage]:
             name: ([sets[name] / "manifest.json"], partial(_emulate, recipe, folder, name))
             for name in EMULATED
         },
-        "measure": (statistics, partial(_measure, list(sets.values()), statistics)),
+        "measure": (
+            statistics,
+            partial(_measure, list(sets.values()), statistics, recipe.measure.statistics),
+        ),
         "compare": (
             [folder / "verdict.json", folder / "report.html"],
             partial(_compare, recipe, folder),
@@ -285,7 +288,9 @@ def _emulate(recipe: Recipe, folder: Path, name: str, progress: Progress) -> Non
     )
 
 
-def _measure(sets: Sequence[Path], tables: Sequence[Path], progress: Progress) -> None:
+def _measure(
+    sets: Sequence[Path], tables: Sequence[Path], names: Sequence[str], progress: Progress
+) -> None:
     from cosmogan.fields.store import open_fields
     from cosmogan.measure.run import measure
 
@@ -295,6 +300,7 @@ def _measure(sets: Sequence[Path], tables: Sequence[Path], progress: Progress) -
         measure(
             path,
             table,
+            statistics=names,
             progress=lambda done, total, before=before, here=here: progress(  # type: ignore[misc]
                 before + here * done // total, sum(fields)
             ),

@@ -148,6 +148,21 @@ class EmulateTable(Table):
     """Field k depends on the checkpoint, this seed and k alone."""
 
 
+class MeasureTable(Table):
+    """What is measured of every data set."""
+
+    statistics: Annotated[tuple[str, ...], Field(min_length=1)] = ("default",)
+    """Names as in `cosmogan.statistics.battery`; "default" and "all" stand for many."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if self.statistics != ("default",):
+            from cosmogan.statistics.battery import choose  # takes half a second
+
+            choose(self.statistics)
+        return self
+
+
 class ToleranceTable(Table):
     """How far the mean of a statistic may be off [fraction], fixed before the run."""
 
@@ -159,10 +174,22 @@ class ToleranceTable(Table):
     """Equilateral bispectrum."""
     reduced_bispectrum: Positive = 0.15
     """Equilateral bispectrum over 3 P^2, field by field."""
+    squeezed_bispectrum: Positive = 0.15
+    """Reduced bispectrum of triangles with one side in the first shell."""
     pdf: Positive = 0.15
     """One-point distribution, in cells."""
     pdf_smoothed: Positive = 0.15
     """One-point distribution, smoothed over two cells."""
+    peaks: Positive = 0.20
+    """Numbers of peaks by height, smoothed over one cell."""
+    minima: Positive = 0.20
+    """Numbers of minima by height."""
+    minkowski_1: Positive = 0.10
+    """Boundary of what lies above a density, smoothed over two cells [largest value]."""
+    minkowski_2: Positive = 0.10
+    """Its Euler characteristic; in three dimensions its mean curvature [largest value]."""
+    minkowski_3: Positive = 0.10
+    """In three dimensions its Euler characteristic [largest value]."""
 
 
 class CompareTable(Table):
@@ -191,6 +218,8 @@ class Recipe(Table):
     """The networks and their training."""
     emulate: EmulateTable = EmulateTable()
     """The emulated fields."""
+    measure: MeasureTable = MeasureTable()
+    """The statistics."""
     compare: CompareTable = CompareTable()
     """The verdict."""
 

@@ -8,7 +8,9 @@ owes the error of the n_l simulations it learned from::
     studentised deviation  t = d / sqrt(v), with (sum v_i)^2 / sum v_i^2 / (n_i - 1) degrees of freedom
 
 (Welch 1947). The interval of a positive ratio is exp(d -+ q sqrt(v)); that of a signed one is
-Fieller's (1954), which is unbounded where the truth itself is compatible with zero.
+Fieller's (1954), which is unbounded where the truth itself is compatible with zero. What passes
+through zero by nature, as an Euler characteristic does, has no ratio bin by bin: for it stands
+1 + d / A, with A the largest of its values in the truth, taken as known.
 """
 
 from dataclasses import dataclass
@@ -43,6 +45,8 @@ class Contrast:
         All simulations at hand, the truth among them, that stand for the truth under the null.
     signed, scatter : (Q,) ndarray of bool
         Which bins may be negative, and which hold the variance of ln P.
+    amplitude : (Q,) ndarray of float64, optional
+        What differences are divided by; 0, the default, where ratios are taken bin by bin.
     """
 
     candidate: Units
@@ -51,6 +55,7 @@ class Contrast:
     pool: Units
     signed: NDArray[np.bool_]
     scatter: NDArray[np.bool_]
+    amplitude: Array | None = None
 
     @property
     def fewest(self) -> int:
@@ -80,7 +85,7 @@ class Contrast:
     def ratio(self) -> Array:
         """(Q,) candidate over truth; for the scatter the ratio of standard deviations."""
         candidate, truth = self.estimates[:2]
-        ratio: Array = ratios(candidate.value, truth.value, self.scatter)[0]
+        ratio: Array = self.ratios(candidate.value, truth.value)[0]
         return ratio
 
     @cached_property
@@ -110,7 +115,25 @@ class Contrast:
             low, high = np.exp(log_ratio - half), np.exp(log_ratio + half)
         fieller_low, fieller_high = self._fieller(critical)
         logs = self.logarithmic
-        return np.where(logs, low, fieller_low), np.where(logs, high, fieller_high)
+        low, high = np.where(logs, low, fieller_low), np.where(logs, high, fieller_high)
+        if self.amplitude is None:
+            return low, high
+        of_peak = self.amplitude > 0
+        half = half / np.where(of_peak, self.amplitude, 1.0)
+        return (
+            np.where(of_peak, self.ratio - half, low),
+            np.where(of_peak, self.ratio + half, high),
+        )
+
+    def ratios(self, candidate: Array, truth: Array) -> Array:
+        """Return candidate over truth (B, Q), where the scatter is a standard deviation."""
+        quotient = candidate / np.where(truth == 0, _TINY, truth)
+        quotient = np.where(self.scatter, np.sqrt(np.abs(quotient)), quotient)
+        if self.amplitude is None:
+            return quotient
+        of_peak = self.amplitude > 0
+        parts = (candidate - truth) / np.where(of_peak, self.amplitude, 1.0)
+        return np.where(of_peak, 1 + parts, quotient)
 
     def _scaled(self) -> list[tuple[Array, Array]]:
         return [(v[0], e[0]) for v, e in (scaled(e, self.logarithmic) for e in self.estimates)]
@@ -135,9 +158,3 @@ def scaled(of: Estimate, logarithmic: NDArray[np.bool_]) -> tuple[Array, Array]:
     positive = np.maximum(of.value, _TINY)
     value = np.where(logarithmic, np.log(positive), of.value)
     return value, np.where(logarithmic, of.variance / positive**2, of.variance)
-
-
-def ratios(candidate: Array, truth: Array, scatter: NDArray[np.bool_]) -> Array:
-    """Return candidate over truth, where the scatter is a standard deviation."""
-    quotient = candidate / np.where(truth == 0, _TINY, truth)
-    return np.where(scatter, np.sqrt(np.abs(quotient)), quotient)

@@ -13,6 +13,7 @@ from cosmogan.compare.contrast import LEVEL
 from cosmogan.compare.findings import Result, Verdict
 from cosmogan.compare.style import INK, MUTED, TOLERANCE, TOLERANCE_EDGE
 from cosmogan.compare.units import SCATTER, SCATTER_OF, Array, Units, estimate
+from cosmogan.statistics.battery import judged_bins
 from cosmogan.statistics.table import Statistic, StatisticsTable, average
 
 if TYPE_CHECKING:
@@ -25,19 +26,28 @@ if TYPE_CHECKING:
 Theory = Mapping[str, tuple[Array, Array]]
 TWO_POINT = (SCATTER_OF, SCATTER)
 REDUCED = "reduced_bispectrum"
-THREE_POINT = ("bispectrum", REDUCED)
+SQUEEZED = "squeezed_bispectrum"
+THREE_POINT = ("bispectrum", REDUCED, SQUEEZED)
 ONE_POINT = ("pdf", "pdf_smoothed")
+EXTREMA = ("peaks", "minima")
+MINKOWSKI = ("minkowski_1", "minkowski_2", "minkowski_3")
 _TITLES = {
     "power": "power spectrum",
     SCATTER: r"scatter of $\ln P$ over fields",
     "bispectrum": "equilateral bispectrum",
     REDUCED: "reduced bispectrum of single fields",
+    SQUEEZED: "reduced bispectrum, squeezed",
     "pdf": "density PDF",
     "pdf_smoothed": "smoothed density PDF",
+    "peaks": "peaks by height",
+    "minima": "minima by height",
+    "minkowski_1": "Minkowski functional $V_1$",
+    "minkowski_2": "Minkowski functional $V_2$",
+    "minkowski_3": "Minkowski functional $V_3$",
 }
 _PERCENTILES = (16, 84)
 _TRUTH, _BAND = "held-out simulations", "16–84 % of their fields"
-_RARE = 1e-4  # share of the cells below which a bin of a PDF is not drawn
+_RARE = 1e-4  # share of what is counted below which a bin by density is not drawn
 _WAVENUMBER = "h/Mpc"
 
 
@@ -92,7 +102,7 @@ def statistics_figure(exhibit: Exhibit, names: Sequence[str]) -> str:
         return ""
     with style.figure(5.6) as drawn:
         grid = drawn.add_gridspec(
-            1, len(judged), left=0.068, right=0.995, top=0.875, bottom=0.105, wspace=0.2
+            1, len(judged), left=0.068, right=0.995, top=0.875, bottom=0.105, wspace=0.24
         )
         pairs = [_column(drawn, grid[0, i], exhibit, name) for i, name in enumerate(judged)]
         pairs[0][1].set_ylabel("ratio to simulations")
@@ -117,7 +127,7 @@ def _column(drawn: "Figure", cell: "SubplotSpec", exhibit: Exhibit, name: str) -
     bins = _drawn_bins(statistic)
     x = statistic.coordinate[bins]
     truth = _curve(exhibit.truth, name, bins)
-    _draw_truth(pair, x, truth, result.tolerance)
+    _draw_truth(pair, x, truth, result)
     _draw_theory(pair, x, truth, exhibit.theory if name == SCATTER_OF else {})
     if name == SCATTER:
         expected = np.sqrt(2 / statistic.weight[bins])
@@ -129,10 +139,7 @@ def _column(drawn: "Figure", cell: "SubplotSpec", exhibit: Exhibit, name: str) -
 
 
 def _drawn_bins(statistic: Statistic) -> NDArray[np.intp]:
-    drawn = statistic.weight > 0
-    if statistic.coordinate_unit != _WAVENUMBER:
-        drawn &= statistic.samples.mean(axis=0) >= _RARE
-    return np.flatnonzero(drawn)
+    return judged_bins(statistic, share=_RARE)
 
 
 def _curve(table: StatisticsTable, name: str, bins: NDArray[np.intp]) -> _Curve:
@@ -166,16 +173,17 @@ def _student(simulations: int) -> float:
     return float(scipy.special.stdtrit(max(simulations - 1, 1), (1 + LEVEL) / 2))
 
 
-def _draw_truth(pair: "Pair", x: Array, truth: _Curve, tolerance: tuple[float, float]) -> None:
+def _draw_truth(pair: "Pair", x: Array, truth: _Curve, result: Result) -> None:
     top, bottom = pair
     if truth.band is not None:
         top.fill_between(x, *truth.band, color=style.FAINT, lw=0, label=_BAND, zorder=1)
     top.plot(x, truth.value, color=INK, lw=1.9, label=_TRUTH, zorder=3)
-    bottom.axhspan(*tolerance, color=TOLERANCE, lw=0, zorder=0)
-    for edge in tolerance:
+    bottom.axhspan(*result.tolerance, color=TOLERANCE, lw=0, zorder=0)
+    for edge in result.tolerance:
         bottom.axhline(edge, color=TOLERANCE_EDGE, lw=0.8, zorder=1)
-    safe = np.where(truth.value == 0, np.inf, np.abs(truth.value))
-    relative = truth.error / safe
+    relative = truth.error / (
+        result.amplitude or np.where(truth.value, np.abs(truth.value), np.inf)
+    )
     low, high = 1 - relative, 1 + relative
     bottom.fill_between(x, low, high, color="#8a8a8a", alpha=0.45, lw=0, zorder=2)
     bottom.axhline(1, color=INK, lw=1.0, zorder=3)
@@ -211,11 +219,15 @@ def _draw_candidates(pair: "Pair", exhibit: Exhibit, name: str, bins: NDArray[np
             "lw": 1.9 if subject else 1.2,
         }
         order = 7 if subject else 5
-        _plot_sizes(pair[0], x, curve.value, label=candidate, zorder=order, **marks)
-        ratio = curve.value / np.where(truth.value == 0, np.nan, truth.value)
+        result = exhibit.verdict.candidates[candidate].results[name]
+        if result.amplitude:
+            pair[0].plot(x, curve.value, label=candidate, zorder=order, **marks)
+            ratio = 1 + (curve.value - truth.value) / result.amplitude
+        else:
+            _plot_sizes(pair[0], x, curve.value, label=candidate, zorder=order, **marks)
+            ratio = curve.value / np.where(truth.value == 0, np.nan, truth.value)
         faint = {**marks, "lw": 0.8, "alpha": 0.75}
         pair[1].plot(x, ratio, zorder=order, **faint)
-        result = exhibit.verdict.candidates[candidate].results[name]
         _draw_intervals(pair[1], result, look, subject=subject)
 
 
@@ -265,25 +277,43 @@ def _limits(result: Result) -> tuple[float, float]:
 
 def _finish(pair: "Pair", statistic: Statistic, result: Result, x: Array) -> None:
     top, bottom = pair
-    top.set(xscale="log", yscale="log", title=_TITLES.get(result.name, result.label))
+    scale = "linear" if result.amplitude else "log"
+    top.set(xscale="log", yscale=scale, title=_TITLES.get(result.name, result.label))
+    if result.amplitude:
+        top.axhline(0, color=MUTED, lw=0.8, zorder=1)
     top.tick_params(labelbottom=False)
     top.set_ylabel(_axis_label(statistic, result))
     bottom.set_ylim(*_limits(result))
     bottom.set_xlim(x[0] / 1.12, x[-1] * 1.12)
     _plain_ticks(pair, result, x)
     wavenumber = statistic.coordinate_unit == _WAVENUMBER
-    bottom.set_xlabel(r"$k$  [$h\,\mathrm{Mpc}^{-1}$]" if wavenumber else r"$\rho/\bar\rho$")
+    bottom.set_xlabel(r"$k$  [$h\,\mathrm{Mpc}^{-1}$]" if wavenumber else _density(result.name))
     _mark_unjudged(pair, result, x)
+
+
+def _exponent(result: Result) -> int:
+    """Return the power of ten that the axis of a statistic without logarithm is in."""
+    return int(np.floor(np.log10(result.amplitude)))
+
+
+def _density(name: str) -> str:
+    """Return what the density on the axis is of."""
+    of = "height " if name in EXTREMA else "threshold " if name in MINKOWSKI else ""
+    return rf"{of}$\rho/\bar\rho$"
 
 
 def _axis_label(statistic: Statistic, result: Result) -> str:
     power = statistic.unit.removeprefix("(Mpc/h)^")
-    unit = rf"  [$(\mathrm{{Mpc}}/h)^{{{power}}}$]" if statistic.unit else ""
+    factor = rf"10^{{{_exponent(result)}}}\," if result.amplitude else ""
+    unit = rf"  [${factor}(\mathrm{{Mpc}}/h)^{{{power}}}$]" if statistic.unit else ""
     labels = {
         "power": rf"$P(k)${unit}",
         SCATTER: r"$\sigma_{\ln P}$",
         "bispectrum": rf"$|B(k,k,k)|${unit}",
         REDUCED: r"$|Q(k,k,k)|$",
+        SQUEEZED: r"$|Q(k_\mathrm{min},k,k)|$",
+        **dict.fromkeys(EXTREMA, "number per field and bin"),
+        **{name: rf"$V_{name[-1]}$ per volume{unit}" for name in MINKOWSKI},
     }
     return labels.get(result.name, "fraction of cells")
 
@@ -297,10 +327,13 @@ def _plain_ticks(pair: "Pair", result: Result, x: Array) -> None:
         bottom.set_yscale("log")
         bottom.yaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.4, 2]))
         bottom.yaxis.set_minor_locator(NullLocator())
-    if result.name in (SCATTER, REDUCED):  # of order one
+    if result.name in (SCATTER, REDUCED, SQUEEZED):  # of order one
         top.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]))
         top.yaxis.set_minor_formatter(NullFormatter())
         top.yaxis.set_major_formatter(plain)
+    if result.amplitude:
+        unit = 10.0 ** _exponent(result)
+        top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:.3g}"))
     bottom.xaxis.set_minor_formatter(NullFormatter())
     steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200]
     if x[-1] > 500 * x[0]:  # labels would touch

@@ -49,6 +49,8 @@ class Result:
         Which statistic, in words.
     tolerance : tuple of float
         Lowest and highest ratio that passes.
+    amplitude : float
+        If above 0: a ratio is 1 + (candidate - truth) over this, the largest value of the truth.
     bins : tuple of Bin
         The judged bins.
     error : Measured
@@ -62,6 +64,7 @@ class Result:
     coordinate_label: str
     coordinate_unit: str
     tolerance: tuple[float, float]
+    amplitude: float
     bins: tuple[Bin, ...]
     error: Measured
     outcome: str

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.special
 
-from cosmogan.compare.contrast import LEVEL, Contrast, ratios, scaled
+from cosmogan.compare.contrast import LEVEL, Contrast, scaled
 from cosmogan.compare.units import (
     Array,
     Units,
@@ -122,7 +122,7 @@ def floors(
     else:
         first, second = (draw_with_replacement(rng, splits, number, size) for size in sizes)
     one, other = (estimate(contrast.pool, counts).value for counts in (first, second))
-    distances = mean_errors(ratios(one, other, contrast.scatter), groups)
+    distances = mean_errors(contrast.ratios(one, other), groups)
     return {
         name: Floor(
             median=float(np.median(distance)),
@@ -164,6 +164,7 @@ def overall(deviation: Array, null: Array) -> Overall:
     Notes
     -----
     p = (1 + number of resamples at least as large) / (1 + B), never zero (Davison and Hinkley 1997).
+    The threshold is infinite where more than one resample in twenty has no scatter in some bin.
     """
     largest = np.abs(null).max(axis=1)
     column = int(np.argmax(np.abs(deviation)))
@@ -171,7 +172,7 @@ def overall(deviation: Array, null: Array) -> Overall:
     return Overall(
         largest=float(deviation[column]),
         column=column,
-        threshold=float(np.quantile(largest, 1 - FALSE_ALARMS)),
+        threshold=float(np.quantile(largest, 1 - FALSE_ALARMS, method="higher")),
         p_value=(1 + above) / (1 + len(null)),
     )
 
@@ -201,7 +202,7 @@ def bootstrap_ratios(contrast: Contrast, truth: Array, rng: Generator) -> Array:
         usable = ~contrast.signed & (centre > 0)
         factor = np.divide(shift, centre, out=np.ones_like(shift), where=usable)
         above = np.where(contrast.signed, above + shift - centre, above * factor)
-    return ratios(above, below, contrast.scatter)
+    return contrast.ratios(above, below)
 
 
 def measured(value: float, resampled: Array, simulations: int) -> Measured:

@@ -12,6 +12,8 @@ from cosmogan.compare import words
 from cosmogan.compare.costs import Cost, Timings, costs
 from cosmogan.compare.curves import Line, training_figure
 from cosmogan.compare.figures import (
+    EXTREMA,
+    MINKOWSKI,
     ONE_POINT,
     THREE_POINT,
     TWO_POINT,
@@ -37,7 +39,7 @@ from cosmogan.statistics.table import StatisticsTable
 TRUTH = "truth"
 """Key of the held-out fields among `Setting.fields`."""
 REPORT, VERDICT = "report.html", "verdict.json"
-ORDER = ("mean_density", *TWO_POINT, *THREE_POINT, *ONE_POINT)
+ORDER = ("mean_density", *TWO_POINT, *THREE_POINT, *ONE_POINT, *EXTREMA, *MINKOWSKI)
 _PACKAGES = ("numpy", "scipy", "numba", "h5py", "camb", "torch", "ray", "dask")
 _BADGES = {
     PASS: ("pass", "✓"),
@@ -169,6 +171,8 @@ def _render(
         two_point=statistics_figure(exhibit, TWO_POINT),
         three_point=statistics_figure(exhibit, THREE_POINT),
         one_point=statistics_figure(exhibit, ONE_POINT),
+        extrema=statistics_figure(exhibit, EXTREMA),
+        minkowski=statistics_figure(exhibit, MINKOWSKI),
         training=training_figure(setting.log),
         timings=setting.timings,
         costs=spent,

@@ -1,8 +1,9 @@
 """What is judged and how strictly, settled before a candidate is looked at.
 
-Judged are wavenumbers up to `Rules.k_max` of Nyquist, and those densities at which the held-out
-simulations have at least `Rules.pdf_share` of their cells. Tables that cannot be compared, share a
-simulation, or hold fixed-amplitude runs, which lack cosmic variance, are refused.
+Judged are wavenumbers up to `Rules.k_max` of Nyquist, and densities from the first to the last at which
+the held-out simulations have at least `Rules.pdf_share` of all cells, peaks, or whatever is counted.
+Tables that cannot be compared, share a simulation, or hold fixed-amplitude runs, which lack cosmic
+variance, are refused.
 """
 
 import math
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from cosmogan.compare.units import SCATTER, SCATTER_OF, Yardstick
 from cosmogan.errors import LayoutError, RecipeError, SplitError
+from cosmogan.statistics import battery
 from cosmogan.statistics.table import Statistic, StatisticsTable
 
-SIGNED = ("bispectrum", "reduced_bispectrum")
+SIGNED = ("bispectrum", "reduced_bispectrum", "squeezed_bispectrum")
 """Statistics that may be zero or negative."""
+OF_PEAK = ("minkowski_1", "minkowski_2", "minkowski_3")
+"""Statistics that pass through zero or fade: a deviation is counted in parts of their largest value."""
 _SAME = ("dimension", "box_size", "cell_size", "thickness")
 
 
@@ -28,13 +32,14 @@ class Rules:
     Attributes
     ----------
     tolerance : mapping of str to float
-        Largest |ratio - 1| that passes, by statistic; a statistic without one is not judged.
+        Largest |ratio - 1| that passes, by statistic; one without a tolerance, or not measured, is not
+        judged.
     scatter : tuple of float
         Lowest and highest passing ratio of the scatter of ln P over fields.
     k_max : float
         Largest wavenumber judged [Nyquist wavenumber].
     pdf_share : float
-        Smallest share of the cells of the truth in a judged bin of a PDF.
+        Smallest share of the cells, or peaks, of the truth in a judged bin by density.
     splits : int
         Random splits behind a floor.
     seed : int
@@ -47,8 +52,14 @@ class Rules:
             "power": 0.15,
             "bispectrum": 0.30,
             "reduced_bispectrum": 0.15,
+            "squeezed_bispectrum": 0.15,
             "pdf": 0.15,
             "pdf_smoothed": 0.15,
+            "peaks": 0.20,
+            "minima": 0.20,
+            "minkowski_1": 0.10,
+            "minkowski_2": 0.10,
+            "minkowski_3": 0.10,
         }
     )
     scatter: tuple[float, float] = (0.7, 1.4)
@@ -64,40 +75,23 @@ def make_yardsticks(truth: StatisticsTable, rules: Rules) -> list[Yardstick]:
     Raises
     ------
     LayoutError
-        If the truth lacks a statistic that has a tolerance.
+        If no statistic of the truth has a tolerance.
     """
     nyquist = math.pi / truth.attributes["cell_size"]
-    chosen = []
-    for name, off in rules.tolerance.items():
-        statistic = _find(truth, name)
-        at = judged_bins(statistic, nyquist, rules)
-        chosen.append(_yardstick(statistic, name, at, (1 - off, 1 + off)))
-    if SCATTER_OF in rules.tolerance and len(truth) > 1:
-        statistic = truth[SCATTER_OF]
-        at = judged_bins(statistic, nyquist, rules)
-        chosen.append(_yardstick(statistic, SCATTER, at, rules.scatter))
+    limits = {"k_limit": rules.k_max * nyquist, "share": rules.pdf_share}
+    chosen = [
+        _yardstick(statistic, name, battery.judged_bins(statistic, **limits), (1 - off, 1 + off))
+        for name, off in rules.tolerance.items()
+        if (statistic := truth.statistics.get(name)) is not None
+    ]
+    if not chosen:
+        raise LayoutError(
+            f"{truth.source}: none of {', '.join(rules.tolerance)} was measured; measure it again"
+        )
+    if SCATTER_OF in rules.tolerance and SCATTER_OF in truth.statistics and len(truth) > 1:
+        at = battery.judged_bins(truth[SCATTER_OF], **limits)
+        chosen.append(_yardstick(truth[SCATTER_OF], SCATTER, at, rules.scatter))
     return [yardstick for yardstick in chosen if yardstick.columns.size]
-
-
-def judged_bins(statistic: Statistic, nyquist: float, rules: Rules) -> NDArray[np.intp]:
-    """Return the numbers of the bins that are judged.
-
-    Parameters
-    ----------
-    statistic : Statistic
-        Of the truth.
-    nyquist : float
-        Nyquist wavenumber of the fields [h/Mpc].
-    rules : Rules
-        Gives `k_max` and `pdf_share`.
-    """
-    if statistic.coordinate_unit == "h/Mpc":
-        allowed = statistic.coordinate <= rules.k_max * nyquist
-    elif statistic.name.startswith("pdf"):
-        allowed = statistic.samples.mean(axis=0) >= rules.pdf_share
-    else:
-        allowed = np.ones(statistic.coordinate.shape, dtype=bool)
-    return np.flatnonzero(allowed & (statistic.weight > 0))
 
 
 def check_comparable(
@@ -145,12 +139,6 @@ def check_comparable(
             )
 
 
-def _find(table: StatisticsTable, name: str) -> Statistic:
-    if name not in table.statistics:
-        raise LayoutError(f"{table.source}: no statistic {name}; measure the data set again")
-    return table[name]
-
-
 def _yardstick(
     statistic: Statistic, name: str, at: NDArray[np.intp], tolerance: tuple[float, float]
 ) -> Yardstick:
@@ -162,7 +150,8 @@ def _yardstick(
         coordinate=statistic.coordinate[at],
         columns=at,
         tolerance=tolerance,
-        signed=name in SIGNED,
+        signed=name in SIGNED or name in OF_PEAK,
+        amplitude=float(np.abs(statistic.samples.mean(axis=0)).max()) if name in OF_PEAK else 0.0,
     )
 
 
@@ -191,8 +180,11 @@ def _check_parameters(table: StatisticsTable, truth: StatisticsTable) -> None:
 
 
 def _check_bins(table: StatisticsTable, statistic: Statistic) -> None:
-    here = _find(table, statistic.name).coordinate
-    there = statistic.coordinate
+    if statistic.name not in table.statistics:
+        raise LayoutError(
+            f"{table.source}: no statistic {statistic.name}; measure both data sets alike"
+        )
+    here, there = table[statistic.name].coordinate, statistic.coordinate
     if here.shape != there.shape or not np.allclose(here, there, rtol=1e-6):
         raise LayoutError(
             f"{table.source}: {statistic.name} has other bins than the held-out simulations; "

@@ -41,6 +41,9 @@ class Yardstick:
         Lowest and highest ratio that passes.
     signed : bool
         Whether the quantity may be zero or negative, so that its ratio has no logarithm.
+    amplitude : float
+        The largest value of the truth, if a deviation is counted in parts of that; 0 for a ratio bin
+        by bin.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Yardstick:
     columns: NDArray[np.intp]
     tolerance: tuple[float, float]
     signed: bool
+    amplitude: float = 0.0
 
     @property
     def source(self) -> str:

@@ -75,6 +75,9 @@ class _Court:
             pool=self.pool,
             signed=self._mark([y.signed for y in self.yardsticks]),
             scatter=self._mark([y.name == SCATTER for y in self.yardsticks]),
+            amplitude=np.repeat(
+                [y.amplitude for y in self.yardsticks], [y.columns.size for y in self.yardsticks]
+            ),
         )
 
     def chance(self, *purpose: int) -> np.random.Generator:
@@ -218,6 +221,7 @@ def _result(
         coordinate_label=yardstick.coordinate_label,
         coordinate_unit=yardstick.coordinate_unit,
         tolerance=yardstick.tolerance,
+        amplitude=yardstick.amplitude,
         bins=bins,
         error=replace(error, low=max(error.low, 0.0)),
         outcome=combine([b.outcome for b in bins]),

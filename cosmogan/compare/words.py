@@ -20,8 +20,12 @@ NAMES = {
     "scatter": "scatter of ln P",
     "bispectrum": "equilateral bispectrum",
     "reduced_bispectrum": "reduced bispectrum",
+    "squeezed_bispectrum": "squeezed bispectrum",
     "pdf": "density PDF",
     "pdf_smoothed": "smoothed density PDF",
+    "minkowski_1": "Minkowski functional V1",
+    "minkowski_2": "Minkowski functional V2",
+    "minkowski_3": "Minkowski functional V3",
 }
 """Statistics, in words."""
 _CANDIDATES = {"untrained": "the untrained network", "lognormal": "the lognormal field"}
@@ -54,6 +58,8 @@ def together(verdict: Verdict) -> str:
     largest = verdict.about.overall
     size = f"{abs(largest.deviation):.1f} standard errors ({place(largest, verdict.about)})"
     perfect = f"a perfect emulator exceeds {largest.threshold:.1f} in one case of twenty"
+    if not math.isfinite(largest.threshold):
+        perfect = "so few simulations allow any"
     if largest.alarm:
         return (
             f"They can be told from simulations: the largest deviation is {size}, "

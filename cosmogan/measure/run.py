@@ -8,7 +8,7 @@ same bits.
 import functools
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dask
@@ -34,10 +34,11 @@ def measure(
     path: str | Path | FieldSet | ArraySet,
     out: str | Path,
     *,
+    statistics: Sequence[str] = ("default",),
     workers: int | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Path:
-    """Measure every field of a data set; see `cosmogan.statistics.battery` for what.
+    """Measure every field of a data set.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def measure(
         Statistics file to write, by custom ``name.stats.h5``; the layout stands in
         `cosmogan.statistics.table`. One that already holds the statistics of these very data is
         left alone; one of an earlier state of a data set of that name is replaced, whole.
+    statistics : sequence of str
+        What to measure, by the names of `cosmogan.statistics.battery`.
     workers : int, optional
         Threads, default all that this process may use; the result does not depend on them.
     progress : callable
@@ -63,7 +66,7 @@ def measure(
     LayoutError
         If the data set breaks its contract, or a field is altered or not finite.
     RecipeError
-        If `out` exists and is something else, or `workers` is no count.
+        If `out` exists and is something else, a statistic is unknown, or `workers` is no count.
     ResourceError
         If the disk is full.
     """
@@ -73,11 +76,13 @@ def measure(
     if not fields.layout.periodic:
         _log.warning("%s: not periodic; compare only with equal cut-outs", fields.path)
     source, sha256, told = _source(fields), fields.sha256, _told(fields)
-    identity = hashlib.sha256(f"{sha256} {told}{battery.definition()}".encode()).hexdigest()
+    identity = hashlib.sha256(
+        f"{sha256} {told}{battery.definition(statistics)}".encode()
+    ).hexdigest()
     if _is_complete(out, source, identity):
         progress(len(fields), len(fields))
         return out
-    statistics = _measure_blocks(fields, workers, progress)
+    found = _measure_blocks(fields, statistics, workers, progress)
     table.write(
         out,
         StatisticsTable(
@@ -91,27 +96,29 @@ def measure(
             origin=fields.origin,
             parameters=fields.parameters,
             parameter_names=fields.layout.parameter_names,
-            statistics=statistics,
+            statistics=found,
         ),
     )
     return out
 
 
 def _measure_blocks(
-    fields: FieldSet | ArraySet, workers: int | None, progress: Progress
+    fields: FieldSet | ArraySet, names: Sequence[str], workers: int | None, progress: Progress
 ) -> dict[str, Statistic]:
     step = max(1, min(_BLOCK_FIELDS, _BLOCK_BYTES // fields.layout.sample_bytes))
     blocks = [slice(i, min(i + step, len(fields))) for i in range(0, len(fields), step)]
     # The data set is shared by reference: it is safe in threads, and to open it costs a shard each.
-    one = dask.delayed(functools.partial(_measure_block, fields), pure=False)
+    one = dask.delayed(functools.partial(_measure_block, fields, names), pure=False)
     rows = {f"measure-{block.start}": block.stop - block.start for block in blocks}
     tasks = [one(block, dask_key_name=key) for key, block in zip(rows, blocks, strict=True)]
     with dask_threads(workers), _counting(rows, progress):
         return battery.join(dask.compute(*tasks))
 
 
-def _measure_block(fields: FieldSet | ArraySet, block: slice) -> dict[str, Statistic]:
-    return battery.measure(fields.read_checked(block), fields.layout.box_size)
+def _measure_block(
+    fields: FieldSet | ArraySet, names: Sequence[str], block: slice
+) -> dict[str, Statistic]:
+    return battery.measure(fields.read_checked(block), fields.layout.box_size, names)
 
 
 def _counting(rows: dict[str, int], progress: Progress) -> Callback:

@@ -1,37 +1,71 @@
-"""What is measured of every data set, and in which bins: one `Statistic` each, one row a field.
+"""What can be measured of every data set, and in which bins: one `Statistic` each, one row a field.
 
-====================  ===============================================  ==============================
-`mean_density`        mean of a field over the mean of the simulation  one bin
-`power`               power spectrum                                   whole shells up to Nyquist
-`bispectrum`          equilateral bispectrum                           shells of 3, up to 2/3 Nyquist
-`reduced_bispectrum`  the same over 3 P^2, field by field              the same
-`pdf`                 fractions of the cells by density                rho = 0.03 to 100, and beyond
-`pdf_smoothed`        the same, smoothed over `SMOOTHING` cells        rho = 0.2 to 8, and beyond
-====================  ===============================================  ==============================
+By default (`DEFAULT`):
+
+=====================  ===============================================  ============================
+`mean_density`         mean of a field over the mean of the simulation  one bin
+`power`                power spectrum                                   whole shells up to Nyquist
+`bispectrum`           equilateral bispectrum                           shells of 3, up to 2/3 Nyquist
+`reduced_bispectrum`   the same over 3 P^2, field by field              the same
+`squeezed_bispectrum`  reduced bispectrum, one side in the first shell  the longer sides
+`pdf`                  fractions of the cells by density                rho = 0.03 to 100, and beyond
+`pdf_smoothed`         the same, smoothed over `SMOOTHING` cells        rho = 0.2 to 8, and beyond
+`peaks` `minima`       their numbers by height, smoothed over 1 cell    as `pdf`
+`minkowski_1` to `_d`  boundary, (curvature,) Euler characteristic of   rho = 0.2 to 8
+                       smoothed excursion sets, per volume
+=====================  ===============================================  ============================
+
+and when asked for by name, or with `ALL`:
+
+=====================  ===============================================  ============================
+`correlation`          two-point correlation function                   shells of 1 cell, to L / 2
+`variance` `skewness`  k2, S3 and S4                                    smoothing of 0, 1, 2, 4 cells
+`kurtosis`
+`halos` `voids`        connected regions above, below a density         7 densities each
+`scattering`           coefficients of first order, of slices           wavelets, an octave each
+`scattering_2`         of second order over first                       their pairs, in order
+=====================  ===============================================  ============================
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.statistics import bispectrum, pdf, power
+from cosmogan.errors import RecipeError
+from cosmogan.statistics import (
+    bispectrum,
+    correlation,
+    minkowski,
+    moments,
+    pdf,
+    peaks,
+    power,
+    regions,
+    scattering,
+)
 from cosmogan.statistics.shells import Edges, Fields
 from cosmogan.statistics.table import Statistic
 
 SMOOTHING = 2.0
-"""Standard deviation of the Gaussian before `pdf_smoothed` [cells]."""
+"""Standard deviation of the Gaussian before `pdf_smoothed` and the Minkowski functionals [cells]."""
+PEAK_SMOOTHING = 1.0
+"""Standard deviation of the Gaussian before peaks and minima are sought [cells]."""
+HALO_DENSITIES: tuple[float, ...] = (2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 32.0)
+VOID_DENSITIES: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 
-NAMES = ("mean_density", "power", "bispectrum", "reduced_bispectrum", "pdf", "pdf_smoothed")
-"""What is measured, in order."""
+_REVISION = 2  # of what the names stand for, bins apart
 
-_REVISION = 1  # of what the names below stand for, bins apart
+Measured = Iterable[Statistic]
+Measurement = Callable[[Fields, float], Measured]
 
 
-def measure(fields: Fields, box_size: float) -> dict[str, Statistic]:
-    """Measure everything.
+def measure(
+    fields: Fields, box_size: float, names: Sequence[str] = ("default",)
+) -> dict[str, Statistic]:
+    """Measure statistics of many fields.
 
     Parameters
     ----------
@@ -39,38 +73,58 @@ def measure(fields: Fields, box_size: float) -> dict[str, Statistic]:
         Density over mean, periodic.
     box_size : float
         Side L of the box [Mpc/h].
+    names : sequence of str
+        Which, in any order; "default" and "all" stand for `DEFAULT` and `ALL`. Those that fields of this
+        dimension do not have are left out.
 
     Returns
     -------
     dict of Statistic
-        By name, each of n rows; row i depends on field i alone.
+        By name, in the order of `ALL`, each of n rows; row i depends on field i alone.
 
     Raises
     ------
     LayoutError
         If a field is not square or cubic, or not finite.
     RecipeError
-        If the grid has too few cells for the shells.
+        If a name is unknown, or the grid has too few cells for the shells.
     """
-    found = (
-        _mean_density(fields),
-        _power(fields, box_size),
-        *_bispectra(fields, box_size),
-        _pdf(fields),
-        _pdf_smoothed(fields),
-    )
-    return {statistic.name: statistic for statistic in found}
+    wanted = choose(names)
+    found: dict[str, Statistic] = {}
+    for made, work in _MEASUREMENTS.items():
+        if not wanted.isdisjoint(made):
+            found |= {s.name: s for s in work(fields, box_size) if s.name in wanted}
+    return found
 
 
-def definition() -> str:
+def choose(names: Sequence[str]) -> frozenset[str]:
+    """Return the names that are meant, "default" and "all" spelled out.
+
+    Raises
+    ------
+    RecipeError
+        If one is unknown, or there is none.
+    """
+    known = {name: (name,) for name in ALL} | {"default": DEFAULT, "all": ALL}
+    unknown = sorted(set(names) - set(known))
+    if unknown or not names:
+        raise RecipeError(
+            f"statistics: {', '.join(unknown) or 'none'} asked for; give default, all, or some of "
+            f"{', '.join(ALL)}"
+        )
+    return frozenset(name for asked in names for name in known[asked])
+
+
+def definition(names: Sequence[str] = ("default",)) -> str:
     """Return, as JSON, every choice that decides the numbers: equal definitions, equal bins."""
     choices = {
         "revision": _REVISION,
-        "names": NAMES,
+        "names": sorted(choose(names)),
         "bispectrum_width": bispectrum.DEFAULT_WIDTH,
         "pdf": pdf.DEFAULT_EDGES,
         "pdf_smoothed": pdf.SMOOTHED_EDGES,
-        "smoothing": SMOOTHING,
+        "smoothing": [SMOOTHING, PEAK_SMOOTHING, *moments.DEFAULT_SCALES],
+        "regions": [*HALO_DENSITIES, *VOID_DENSITIES],
     }
     return json.dumps(choices, sort_keys=True)
 
@@ -83,8 +137,32 @@ def join(blocks: Sequence[dict[str, Statistic]]) -> dict[str, Statistic]:
     }
 
 
-def _mean_density(fields: Fields) -> Statistic:
-    return Statistic(
+def judged_bins(
+    statistic: Statistic, *, k_limit: float = np.inf, share: float = 0.0
+) -> NDArray[np.intp]:
+    """Return the numbers of the bins that are worth judging, by simulations alone.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        Of simulations.
+    k_limit : float
+        Largest wavenumber [h/Mpc].
+    share : float
+        Of a statistic by density, from the first to the last bin that holds this share of all counted.
+    """
+    allowed = statistic.weight > 0
+    if statistic.coordinate_unit == "h/Mpc":
+        allowed &= statistic.coordinate <= k_limit
+    elif statistic.coordinate_label == DENSITY:
+        size = np.abs(statistic.samples.mean(axis=0))
+        common = np.flatnonzero(size >= share * size.sum())
+        allowed[: common[0]], allowed[common[-1] + 1 :] = False, False
+    return np.flatnonzero(allowed)
+
+
+def _mean_density(fields: Fields, _box_size: float) -> Measured:
+    yield Statistic(
         name="mean_density",
         coordinate=np.zeros(1),
         samples=pdf.mean_density(fields)[:, None],
@@ -96,9 +174,9 @@ def _mean_density(fields: Fields) -> Statistic:
     )
 
 
-def _power(fields: Fields, box_size: float) -> Statistic:
+def _power(fields: Fields, box_size: float) -> Measured:
     k, values, modes = power.power_spectra(fields, box_size)
-    return Statistic(
+    yield Statistic(
         name="power",
         coordinate=k,
         edges=power.default_edges(fields.shape[-1]) * (2 * np.pi / box_size),
@@ -111,45 +189,187 @@ def _power(fields: Fields, box_size: float) -> Statistic:
     )
 
 
-def _bispectra(fields: Fields, box_size: float) -> tuple[Statistic, Statistic]:
-    sides, value, reduced, triangles = bispectrum.bispectra(fields, box_size)
+def _bispectra(fields: Fields, box_size: float) -> Measured:
+    edges = bispectrum.default_edges(fields.shape[-1])
+    shells = len(edges) - 1
+    triangles = [*bispectrum.equilateral(shells), *bispectrum.squeezed(shells)]
+    sides, value, reduced, number = bispectrum.bispectra(fields, box_size, edges, triangles)
+    equal, squeezed = slice(shells), slice(shells, None)
     plain = Statistic(
         name="bispectrum",
-        coordinate=sides[:, 0],
-        edges=bispectrum.default_edges(fields.shape[-1]) * (2 * np.pi / box_size),
-        samples=value,
-        weight=triangles.astype(np.float64),
+        coordinate=sides[equal, 0],
+        edges=edges * (2 * np.pi / box_size),
+        samples=value[:, equal],
+        weight=number[equal].astype(np.float64),
         label="B(k, k, k)",
         unit=f"(Mpc/h)^{2 * (fields.ndim - 1)}",
         coordinate_label="k",
         coordinate_unit="h/Mpc",
     )
-    return plain, replace(
-        plain, name="reduced_bispectrum", samples=reduced, label="Q(k, k, k)", unit=""
+    yield plain
+    yield replace(
+        plain, name="reduced_bispectrum", samples=reduced[:, equal], label="Q(k, k, k)", unit=""
+    )
+    if shells > 1:
+        yield replace(
+            plain,
+            name="squeezed_bispectrum",
+            coordinate=sides[squeezed, 1],
+            edges=edges[1:] * (2 * np.pi / box_size),
+            samples=reduced[:, squeezed],
+            weight=number[squeezed].astype(np.float64),
+            label="Q(k_min, k, k)",
+            unit="",
+        )
+
+
+def _correlation(fields: Fields, box_size: float) -> Measured:
+    r, xi, pairs = correlation.correlation_functions(fields, box_size)
+    grid = fields.shape[-1]
+    yield Statistic(
+        name="correlation",
+        coordinate=r,
+        edges=power.default_edges(grid) * (box_size / grid),
+        samples=xi,
+        weight=pairs.astype(np.float64),
+        label="xi(r)",
+        unit="",
+        coordinate_label="r",
+        coordinate_unit="Mpc/h",
     )
 
 
-def _pdf(fields: Fields) -> Statistic:
-    return _distribution("pdf", "fraction of cells", fields, pdf.DEFAULT_EDGES)
+def _pdf(fields: Fields, _box_size: float) -> Measured:
+    yield _distribution("pdf", "fraction of cells", fields, pdf.DEFAULT_EDGES)
 
 
-def _pdf_smoothed(fields: Fields) -> Statistic:
+def _pdf_smoothed(fields: Fields, _box_size: float) -> Measured:
     smoothed = pdf.smooth(fields, SMOOTHING, axes=range(1, fields.ndim))
     label = f"fraction of cells, smoothed over {SMOOTHING:g}"
-    return _distribution("pdf_smoothed", label, smoothed, pdf.SMOOTHED_EDGES)
+    yield _distribution("pdf_smoothed", label, smoothed, pdf.SMOOTHED_EDGES)
+
+
+def _extrema(fields: Fields, _box_size: float) -> Measured:
+    _, high, low = peaks.extrema(fields, smoothing=PEAK_SMOOTHING)
+    whole, centre = pdf.bins(pdf.DEFAULT_EDGES)
+    for name, label, counts in (("peaks", "peaks", high), ("minima", "minima", low)):
+        yield _by_density(name, f"{label} of a field", centre, counts, edges=whole)
+
+
+def _minkowski(fields: Fields, box_size: float) -> Measured:
+    rho, values = minkowski.minkowski(
+        fields, box_size, pdf.SMOOTHED_EDGES, smoothing=SMOOTHING, standardise=False
+    )
+    for order in range(1, fields.ndim):
+        label = f"V{order} of rho >= threshold, smoothed over {SMOOTHING:g}"
+        unit = f"(Mpc/h)^-{order}"
+        yield _by_density(f"minkowski_{order}", label, rho, values[:, order], unit=unit)
+
+
+def _cumulants(fields: Fields, box_size: float) -> Measured:
+    found = moments.cumulants(fields)
+    amplitudes = moments.hierarchical_amplitudes(found)
+    scales = np.array(moments.DEFAULT_SCALES) * (box_size / fields.shape[-1])
+    for name, label, samples in (
+        ("variance", "variance", found[..., 1]),
+        ("skewness", "S3", amplitudes[..., 0]),
+        ("kurtosis", "S4", amplitudes[..., 1]),
+    ):
+        yield Statistic(
+            name=name,
+            coordinate=scales,
+            samples=np.ascontiguousarray(samples),
+            weight=np.ones(len(scales)),
+            label=label,
+            unit="",
+            coordinate_label="smoothing",
+            coordinate_unit="Mpc/h",
+        )
+
+
+def _regions(fields: Fields, _box_size: float) -> Measured:
+    for name, densities, below in (
+        ("halos", HALO_DENSITIES, False),
+        ("voids", VOID_DENSITIES, True),
+    ):
+        counts = regions.regions(fields, densities, below=below).sum(axis=-1)
+        label = f"regions {'below' if below else 'above'} rho, of a field"
+        yield _by_density(name, label, np.array(densities), counts)
+
+
+def _scattering(fields: Fields, box_size: float) -> Measured:
+    if fields.ndim != 3:
+        return
+    k, first, second = scattering.scatterings(fields, box_size)
+    one, two = np.triu_indices(len(k), 1)
+    plain = Statistic(
+        name="scattering",
+        coordinate=k,
+        samples=first,
+        weight=np.ones(len(k)),
+        label="s1 of wavelets",
+        unit="",
+        coordinate_label="k",
+        coordinate_unit="h/Mpc",
+    )
+    yield plain
+    finer = np.where(first > 0, first, 1.0)[:, one]
+    yield replace(
+        plain,
+        name="scattering_2",
+        coordinate=np.arange(len(one), dtype=np.float64),
+        samples=second[:, one, two] / finer,
+        weight=np.ones(len(one)),
+        label="s2 / s1 of pairs of wavelets",
+        coordinate_label="pair",
+        coordinate_unit="",
+    )
 
 
 def _distribution(name: str, label: str, fields: Fields, edges: Edges) -> Statistic:
     whole, rho, fraction = pdf.pdfs(fields, edges)
-    ones: NDArray[np.float64] = np.ones(len(rho))
+    return _by_density(name, label, rho, fraction, edges=whole)
+
+
+def _by_density(
+    name: str,
+    label: str,
+    rho: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    *,
+    edges: NDArray[np.float64] | None = None,
+    unit: str = "",
+) -> Statistic:
     return Statistic(
         name=name,
         coordinate=rho,
-        edges=whole,
-        samples=fraction,
-        weight=ones,
+        edges=edges,
+        samples=np.ascontiguousarray(samples),
+        weight=np.ones(len(rho)),
         label=label,
-        unit="",
-        coordinate_label="rho / mean",
+        unit=unit,
+        coordinate_label=DENSITY,
         coordinate_unit="",
     )
+
+
+DENSITY = "rho / mean"
+"""Coordinate of the statistics by density."""
+
+_MEASUREMENTS: dict[tuple[str, ...], Measurement] = {
+    ("mean_density",): _mean_density,
+    ("power",): _power,
+    ("bispectrum", "reduced_bispectrum", "squeezed_bispectrum"): _bispectra,
+    ("pdf",): _pdf,
+    ("pdf_smoothed",): _pdf_smoothed,
+    ("peaks", "minima"): _extrema,
+    ("minkowski_1", "minkowski_2", "minkowski_3"): _minkowski,
+    ("correlation",): _correlation,
+    ("variance", "skewness", "kurtosis"): _cumulants,
+    ("halos", "voids"): _regions,
+    ("scattering", "scattering_2"): _scattering,
+}
+ALL = tuple(name for names in _MEASUREMENTS for name in names)
+"""Everything that can be measured."""
+DEFAULT = ALL[: ALL.index("correlation")]
+"""What is measured unless something else is asked for."""

@@ -85,16 +85,28 @@ def pdfs(
     LayoutError, RecipeError
         As in `pdf`.
     """
-    inner = np.array(edges, dtype=np.float64)
-    if inner.ndim != 1 or inner.size < 2 or inner[0] <= 0 or not (np.diff(inner) > 0).all():
-        raise RecipeError(f"edges = {inner.tolist()}: give at least two, increasing, above 0")
+    whole, centres = bins(edges)
+    inner = whole[1:-1]
     cells = _cells(stack(fields, 1.0))
     counts = np.empty((len(cells), inner.size + 2), dtype=np.int64)
     _count(cells, inner, counts)
     if counts[:, -1].any():
         raise LayoutError(f"field {int(np.argmax(counts[:, -1] > 0))} holds NaN; make it again")
-    whole = np.concatenate([[0.0], inner, [np.inf]])
-    return whole, _centres(inner), counts[:, :-1] / cells.shape[1]
+    return whole, centres, counts[:, :-1] / cells.shape[1]
+
+
+def bins(edges: Edges) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the edges of the bins, with 0 and infinity added, and their geometric centres.
+
+    Raises
+    ------
+    RecipeError
+        If the inner edges (b - 1,) do not increase from above 0.
+    """
+    inner = np.array(edges, dtype=np.float64)
+    if inner.ndim != 1 or inner.size < 2 or inner[0] <= 0 or not (np.diff(inner) > 0).all():
+        raise RecipeError(f"edges = {inner.tolist()}: give at least two, increasing, above 0")
+    return np.concatenate([[0.0], inner, [np.inf]]), _centres(inner)
 
 
 def mean_density(fields: ArrayLike) -> NDArray[np.float64]:

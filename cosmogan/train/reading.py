@@ -24,6 +24,8 @@ FIELDS = 512
 """Fields made for a reading."""
 RARE = 0.01
 """Bins of a distribution that hold less than this fraction of the cells are not judged."""
+READ = ("mean_density", "power", "bispectrum", "reduced_bispectrum", "pdf", "pdf_smoothed")
+"""The statistics that choose a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ class Referee:
 
     def measure(self, fields: NDArray[np.float32]) -> dict[str, Statistic]:
         """Measure fields (n, N, ...), density over mean, as those of the simulations were."""
-        return battery.measure(fields, self.box_size)
+        return battery.measure(fields, self.box_size, READ)
 
     def read(
         self,
@@ -158,23 +160,18 @@ class Referee:
             gap_validation=gap_validation,
         )
 
-    def judged(self, truth: Statistic) -> NDArray[np.bool_]:
+    def judged(self, truth: Statistic) -> NDArray[np.intp]:
         """Return which bins of a statistic count."""
-        if truth.coordinate_unit == "h/Mpc":
-            return truth.coordinate <= self.k_limit
-        if truth.name.startswith("pdf"):
-            common: NDArray[np.bool_] = truth.samples.mean(axis=0) >= RARE
-            return common
-        return np.ones(len(truth.coordinate), dtype=np.bool_)
+        return battery.judged_bins(truth, k_limit=self.k_limit, share=RARE)
 
 
-def _deviation(made: Statistic, truth: Statistic, judged: NDArray[np.bool_]) -> float:
+def _deviation(made: Statistic, truth: Statistic, judged: NDArray[np.intp]) -> float:
     expected = truth.samples.mean(axis=0)[judged]
     found = made.samples.mean(axis=0)[judged]
     return float(np.mean(np.abs(found / expected - 1)))
 
 
-def _scatter(made: Statistic, truth: Statistic, judged: NDArray[np.bool_]) -> float:
+def _scatter(made: Statistic, truth: Statistic, judged: NDArray[np.intp]) -> float:
     spread = np.log(made.samples[:, judged]).std(axis=0)
     expected = np.log(truth.samples[:, judged]).std(axis=0)
     return float(np.mean(spread / expected))

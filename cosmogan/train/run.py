@@ -31,6 +31,7 @@ from cosmogan.session import ray_cluster
 from cosmogan.train.data import check_training
 from cosmogan.train.place import LogFile, Place, device_of
 from cosmogan.train.plan import Training, theory_to_dict
+from cosmogan.train.reading import READ
 from cosmogan.train.worker import train as work
 
 Progress = Callable[[int, int], None]
@@ -125,7 +126,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         average_half_life=table.average_half_life,
         seed=table.seed,
         threads=table.threads,
-        tolerance=recipe.compare.tolerance.model_dump(),
+        tolerance=recipe.compare.tolerance.model_dump(include=set(READ)),
         k_max=recipe.compare.k_max,
         theory=theory_to_dict(theory_of(sets["train"])),
         identity=identity(recipe, sets["train"], sets["validation"]),
@@ -137,7 +138,8 @@ def identity(recipe: Recipe, *sets: FieldSet) -> str:
     """Return the fingerprint of all that decides the weights; not where and on how many workers."""
     where = {"workers": 1, "threads": 1, "device": "auto"}
     table = recipe.train.model_copy(update=where)
-    return fingerprint(table, recipe.compare, *(fields.sha256 for fields in sets))
+    score = recipe.compare.model_dump(include={"k_max": True, "tolerance": set(READ)})
+    return fingerprint(table, json.dumps(score), *(fields.sha256 for fields in sets))
 
 
 def theory_of(fields: FieldSet) -> Theory:

@@ -12,6 +12,7 @@ GRID, BOX_SIZE = 64, 200.0
 K = 2 * np.pi / BOX_SIZE * (np.arange(1, 32) + 0.5)
 RHO = np.geomspace(0.05, 20, 14)
 WAVENUMBERS = ("power", "bispectrum", "reduced_bispectrum")
+EULER = np.sin(np.linspace(-2.5, 2.5, RHO.size))
 SHARE = np.exp(-0.5 * (np.log(RHO / 0.6) / 0.8) ** 2)
 
 
@@ -30,6 +31,10 @@ class Universe:
         fields = self.rng.standard_normal((member.size, bins)) @ smooth.T
         return np.exp(box * boxes[member] + field * fields)
 
+    def _effect(self, member, bins):
+        boxes = self.rng.standard_normal((member.max() + 1, bins))
+        return 0.3 * boxes[member] + self.rng.standard_normal((member.size, bins))
+
     def simulations(self, boxes, slices=6, name="simulations"):
         member = np.repeat(np.arange(boxes), slices)
         factor = self._factor(member, K.size, 0.1, 0.4)
@@ -44,6 +49,8 @@ class Universe:
             "reduced_bispectrum": 0.8 + 0.3 * (noise - noise.mean()),
             "pdf": share / share.sum(axis=1, keepdims=True),
             "pdf_smoothed": smoothed / smoothed.sum(axis=1, keepdims=True),
+            "peaks": self.rng.poisson(30 * SHARE * self._factor(member, RHO.size, 0.05, 0.1)),
+            "minkowski_2": 1e-4 * (EULER + 0.2 * self._effect(member, RHO.size)),
         }
         return table(samples, self._ids(boxes)[member], name)
 
@@ -70,6 +77,8 @@ def table(samples, simulation, name="fields"):
         "reduced_bispectrum": K[2:21:3],
         "pdf": RHO,
         "pdf_smoothed": RHO,
+        "peaks": RHO,
+        "minkowski_2": RHO,
     }
     statistics = {
         n: Statistic(

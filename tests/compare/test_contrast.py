@@ -1,5 +1,7 @@
 """Coverage is measured: each bin of one contrast is an experiment of its own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def scatters(fields):
     )
 
 
-def contrast(candidate, truth, training=None, *, signed=False, scatter=False):
+def contrast(candidate, truth, training=None, *, signed=False, scatter=False, amplitude=0.0):
     bins = candidate.means.shape[1] + candidate.logs.shape[1]
     return Contrast(
         candidate=candidate,
@@ -38,6 +40,7 @@ def contrast(candidate, truth, training=None, *, signed=False, scatter=False):
         pool=truth,
         signed=np.full(bins, signed),
         scatter=np.full(bins, scatter),
+        amplitude=np.full(bins, amplitude),
     )
 
 
@@ -148,3 +151,30 @@ def test_rounding_is_no_deviation():
     rng = np.random.default_rng(3)
     sides = (units(1 + 1e-8 * rng.standard_normal((n, 50))) for n in (16, 8))
     assert np.abs(contrast(*sides).deviation).max() < 0.1
+
+
+def test_a_deviation_in_parts_of_the_largest_value_is_covered_where_the_truth_is_zero(rng):
+    """A difference of .3 in units of an amplitude of 2 reads 1.15, whatever the bin itself holds."""
+    sizes, centre = (16, 8), rng.uniform(-1, 1, BINS)
+    candidate, truth = (
+        units(off + centre + 0.2 * rng.standard_normal((n, BINS)))
+        for n, off in zip(sizes, (0.3, 0.0), strict=True)
+    )
+    found = contrast(candidate, truth, signed=True, amplitude=2.0)
+    assert abs(coverage(found, 1.15) - LEVEL) < NEAR
+    assert np.median(found.ratio) == pytest.approx(1.15, abs=0.01)
+    low, high = found.interval(found.student())
+    # Student's 97.5 % for some 15 degrees of freedom
+    expected = 2 * 2.13 * 0.2 * np.sqrt(1 / 16 + 1 / 8) / 2.0
+    assert np.median(high - low) == pytest.approx(expected, rel=0.1)
+
+
+def test_without_an_amplitude_bins_are_compared_by_their_ratio(rng):
+    sides = positive(rng, 16, 1.3), positive(rng, 8)
+    with_zero, without = contrast(*sides), contrast(*sides)
+    without = replace(without, amplitude=None)
+    np.testing.assert_array_equal(with_zero.ratio, without.ratio)
+    for one, other in zip(
+        with_zero.interval(with_zero.student()), without.interval(without.student()), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from cosmogan.compare import curves, gallery, style
-from cosmogan.compare.figures import ONE_POINT, THREE_POINT, TWO_POINT, Exhibit, statistics_figure
+from cosmogan.compare.figures import (
+    EXTREMA,
+    MINKOWSKI,
+    ONE_POINT,
+    THREE_POINT,
+    TWO_POINT,
+    Exhibit,
+    statistics_figure,
+)
 from cosmogan.compare.gallery import choose
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 
@@ -50,7 +58,7 @@ def shown(run):
     return exhibit(run, theory={"HMcode2020": (k, 100 * k**-1.5)})
 
 
-@pytest.mark.parametrize("names", [TWO_POINT, THREE_POINT, ONE_POINT])
+@pytest.mark.parametrize("names", [TWO_POINT, THREE_POINT, ONE_POINT, EXTREMA, MINKOWSKI])
 def test_every_candidate_is_drawn_in_its_own_colour(shown, names):
     drawn = statistics_figure(shown, names)
     for name in (*shown.verdict.candidates,):
@@ -73,7 +81,7 @@ def test_theory_is_drawn_where_it_is_given(run, shown):
 
 
 def test_statistics_that_are_not_judged_are_left_out(shown):
-    assert statistics_figure(shown, ("peaks",)) == ""
+    assert statistics_figure(shown, ("minima",)) == ""
 
 
 @pytest.mark.parametrize("names", [THREE_POINT, ONE_POINT])

@@ -49,9 +49,20 @@ def test_the_columns_of_the_yardsticks_touch_and_end_with_the_scatter(run):
     assert [s.start for s in found.values()] == [0, *stops[:-1]]
 
 
-def test_a_missing_statistic_is_named(run):
-    with pytest.raises(LayoutError, match=r"test: no statistic peaks; measure"):
-        make_yardsticks(run["test"], Rules(tolerance={"peaks": 0.1}))
+def test_what_was_not_measured_is_not_judged(run):
+    yardsticks = make_yardsticks(run["test"], Rules(tolerance={"minima": 0.1, "pdf": 0.2}))
+    assert [y.name for y in yardsticks] == ["pdf"]
+
+
+def test_a_table_without_anything_to_judge_is_an_error(run):
+    with pytest.raises(LayoutError, match=r"test: none of halos, minima was measured; measure"):
+        make_yardsticks(run["test"], Rules(tolerance={"halos": 0.1, "minima": 0.1}))
+
+
+def test_a_statistic_that_only_the_truth_has_is_named(run):
+    some = {n: s for n, s in run["emulated"].statistics.items() if n != "pdf"}
+    with pytest.raises(LayoutError, match=r"emulated: no statistic pdf; measure both"):
+        refused(replace(run["emulated"], statistics=some), run["test"])
 
 
 def refused(candidate, truth, simulated=None):

@@ -17,14 +17,14 @@ from cosmogan.models.latent import gaussian_colour, lognormal_field
 from cosmogan.models.theory import Theory
 from cosmogan.simulate.evolution import Evolution, evolve
 from cosmogan.simulate.run import Cut, cut_fields
-from cosmogan.statistics import battery
 from cosmogan.train import reading
 from cosmogan.train.plan import Training, theory_to_dict
+from cosmogan.train.reading import READ
 
 GRID, CELL, THICKNESS = 16, 4.0, 2
 SHORT = 32  # fields of a reading
 NAMES = ("Omega_m", "redshift")
-STATISTICS = battery.NAMES
+STATISTICS = READ
 
 
 @pytest.fixture

@@ -75,9 +75,9 @@ def test_only_scales_that_the_grid_resolves_are_judged(referee, known, sides):
     for name in ("power", "bispectrum", "reduced_bispectrum"):
         truth = referee.truth[name]
         judged = referee.judged(truth)
-        assert judged.any()
+        assert judged.size
         assert truth.coordinate[judged].max() <= 0.7 * nyquist
-        assert truth.coordinate[~judged].min(initial=np.inf) > 0.7 * nyquist
+        assert np.delete(truth.coordinate, judged).min(initial=np.inf) > 0.7 * nyquist
     # what happens above the limit does not count
     modes = np.fft.rfft2(known - 1)
     n = np.hypot(*np.meshgrid(np.fft.fftfreq(16) * 16, np.arange(9), indexing="ij"))
@@ -91,9 +91,9 @@ def test_only_scales_that_the_grid_resolves_are_judged(referee, known, sides):
 def test_rare_densities_are_not_judged(referee):
     truth = referee.truth["pdf"]
     judged = referee.judged(truth)
-    assert 0 < judged.sum() < len(judged)
+    assert 0 < judged.size < truth.coordinate.size
     assert np.all(truth.samples.mean(0)[judged] >= RARE)
-    assert np.all(truth.samples.mean(0)[~judged] < RARE)
+    assert np.all(np.delete(truth.samples.mean(0), judged) < RARE)
 
 
 def test_a_reading_is_json(referee, known):
