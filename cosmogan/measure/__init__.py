@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from cosmogan.statistics.power import PowerSpectrum, log_edges, power_spectra, power_spectrum
     from cosmogan.statistics.regions import Regions, count_regions, regions
     from cosmogan.statistics.scattering import Scattering, scattering, scatterings
+    from cosmogan.statistics.table import read as read_statistics
 
 _HOMES = {
     "Bispectrum": "bispectrum",
@@ -88,6 +89,7 @@ _HOMES = {
     "power_spectra": "power",
     "power_spectrum": "power",
     "precision_matrix": "covariance",
+    "read_statistics": "table.read",
     "regions": "regions",
     "scattering": "scattering",
     "scatterings": "scattering",
@@ -135,6 +137,7 @@ __all__ = [
     "power_spectra",
     "power_spectrum",
     "precision_matrix",
+    "read_statistics",
     "regions",
     "scattering",
     "scatterings",
@@ -146,7 +149,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: whatever the name stands for)
     if name not in _HOMES:
         raise AttributeError(f"module 'cosmogan.measure' has no attribute {name!r}")
-    value = getattr(import_module(f"cosmogan.statistics.{_HOMES[name]}"), name)
+    home, _, attribute = _HOMES[name].partition(".")
+    value = getattr(import_module(f"cosmogan.statistics.{home}"), attribute or name)
     globals()[name] = value
     return value
 

@@ -1,6 +1,7 @@
 """Statistics as a text table, for spreadsheets and plotting programs: one row a bin."""
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,8 +59,7 @@ def write_csv(path: str | Path, table: StatisticsTable) -> None:
             file.writelines(f"# {line}\n" for line in _head(table))
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for statistic in table.statistics.values():
-                writer.writerows(_rows(statistic, table.simulation))
+            writer.writerows(map(_as_text, rows(table)))
     except OSError as error:
         raise ResourceError(
             f"{path}: cannot be written ({error.strerror or error}); make room or choose another"
@@ -80,20 +80,30 @@ def _head(table: StatisticsTable) -> Iterator[str]:
         yield f"{statistic.name}: {statistic.label}{unit}{at}{of}"
 
 
-def _rows(statistic: Statistic, simulation: NDArray[np.int64]) -> Iterator[tuple[str, ...]]:
+def rows(table: StatisticsTable) -> Iterator[tuple[str | float, ...]]:
+    """Yield one row a bin of every statistic, in the order of `COLUMNS`; NaN is what there is not."""
+    for statistic in table.statistics.values():
+        columns = _columns(statistic, table.simulation)
+        for i in range(len(statistic.coordinate)):
+            yield (statistic.name, *(math.nan if c is None else float(c[i]) for c in columns))
+
+
+def _columns(
+    statistic: Statistic, simulation: NDArray[np.int64]
+) -> tuple[NDArray[np.float64] | None, ...]:
     samples = statistic.samples
     boxes = average(samples, simulation)
-    error = boxes.std(axis=0, ddof=1) / np.sqrt(len(boxes)) if len(boxes) > 1 else None
-    scatter = samples.std(axis=0, ddof=1) if len(samples) > 1 else None
     edges = statistic.edges
-    columns = (
+    return (
         statistic.coordinate,
         None if edges is None else edges[:-1],
         None if edges is None else edges[1:],
         statistic.weight,
         boxes.mean(axis=0),
-        error,
-        scatter,
+        boxes.std(axis=0, ddof=1) / np.sqrt(len(boxes)) if len(boxes) > 1 else None,
+        samples.std(axis=0, ddof=1) if len(samples) > 1 else None,
     )
-    for i in range(len(statistic.coordinate)):
-        yield (statistic.name, *("" if c is None else repr(float(c[i])) for c in columns))
+
+
+def _as_text(row: tuple[str | float, ...]) -> tuple[str, ...]:
+    return tuple(v if isinstance(v, str) else "" if math.isnan(v) else repr(v) for v in row)

@@ -14,6 +14,11 @@ The file is HDF5, version 1, written once and whole::
         edges            (b + 1,) float64   where they begin and end, if they touch
         samples          (n, b)   float64   one row a field
         weight           (b,)     float64   modes or triangles of a bin, or 1
+    /field, /parameter   (n,) and (p,) int64, rows and columns by number
+
+Coordinates, edges and the rows are dimension scales, as netCDF has them: ``xarray.open_dataset(path,
+group="statistics/power", engine="h5netcdf")`` gives labelled arrays. `read` gives a `StatisticsTable`,
+whose `to_dataframe` makes tables of pandas.
 """
 
 import contextlib
@@ -21,13 +26,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.errors import LayoutError, ResourceError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FORMAT = "cosmogan-statistics"
 VERSION = 1
@@ -129,6 +137,33 @@ class StatisticsTable:
     def __getitem__(self, name: str) -> Statistic:
         return self.statistics[name]
 
+    def to_dataframe(self, name: str | None = None) -> "DataFrame":
+        """Return the statistics as a table of pandas.
+
+        Parameters
+        ----------
+        name : str, optional
+            A statistic: one row a field, indexed by its origin, one column a bin, named by its
+            coordinate. Without it one row a bin of every statistic, over all fields, with the columns
+            of `cosmogan.statistics.export.COLUMNS`.
+
+        Raises
+        ------
+        KeyError
+            If there is no such statistic.
+        """
+        import pandas as pd
+
+        if name is None:
+            from cosmogan.statistics.export import COLUMNS, rows
+
+            return pd.DataFrame(list(rows(self)), columns=list(COLUMNS))
+        statistic = self[name]
+        labels = ("simulation", "axis", "slab")
+        index = pd.MultiIndex.from_arrays([self.origin[label] for label in labels], names=labels)
+        columns = pd.Index(statistic.coordinate, name=statistic.coordinate_label or None)
+        return pd.DataFrame(statistic.samples, index=index, columns=columns)
+
     @property
     def simulation(self) -> NDArray[np.int64]:
         """(n,) the independent simulation each field was cut from."""
@@ -216,12 +251,23 @@ def _write_table(path: Path, table: StatisticsTable) -> None:
         # In the order in which they are read, so that same tables are same bytes.
         file.attrs.update(sorted((_own_attributes(table) | dict(table.attributes)).items()))
         file.create_group("made_by").attrs.update(sorted(table.made_by.items()))
-        file.create_dataset("origin", data=table.origin, track_times=False)
+        origin = file.create_dataset("origin", data=table.origin, track_times=False)
         parameters = file.create_dataset("parameters", data=table.parameters, track_times=False)
         parameters.attrs["names"] = list(table.parameter_names) or h5py.Empty("S1")
+        rows = _write_numbers(file, "field", len(table))
+        columns = _write_numbers(file, "parameter", table.parameters.shape[1])
+        origin.dims[0].attach_scale(rows)
+        parameters.dims[0].attach_scale(rows)
+        parameters.dims[1].attach_scale(columns)
         group = file.create_group("statistics")
         for name, statistic in sorted(table.statistics.items()):
-            _write_statistic(group.create_group(name), statistic)
+            _write_statistic(group.create_group(name), statistic, rows)
+
+
+def _write_numbers(file: h5py.File, name: str, count: int) -> h5py.Dataset:
+    numbers = file.create_dataset(name, data=np.arange(count), track_times=False)
+    numbers.make_scale(name)
+    return numbers
 
 
 def _own_attributes(table: StatisticsTable) -> dict[str, Any]:
@@ -229,12 +275,22 @@ def _own_attributes(table: StatisticsTable) -> dict[str, Any]:
     return dict(zip(_OWN_ATTRIBUTES, values, strict=True))
 
 
-def _write_statistic(group: h5py.Group, statistic: Statistic) -> None:
+def _write_statistic(group: h5py.Group, statistic: Statistic, rows: h5py.Dataset) -> None:
     group.attrs.update({word: getattr(statistic, word) for word in _WORDS})
     for name in ("coordinate", "edges", "samples", "weight"):
         values = getattr(statistic, name)
         if values is not None:
             group.create_dataset(name, data=values, dtype="f8", track_times=False)
+    for name in ("coordinate", "edges"):
+        if name in group:
+            group[name].make_scale(name)
+    group["samples"].dims[0].attach_scale(rows)
+    for dimension in (group["samples"].dims[1], group["weight"].dims[0]):
+        dimension.attach_scale(group["coordinate"])
+    for name in ("samples", "coordinate"):
+        group[name].attrs["long_name"] = getattr(
+            statistic, "label" if name == "samples" else "coordinate_label"
+        )
 
 
 def _check_format(path: Path, file: h5py.File) -> None:

@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import pandas
 import pytest
 
 from cosmogan.errors import ResourceError
@@ -79,3 +80,20 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(ResourceError, match="cannot be written") as caught:
         write_csv(tmp_path / "a" / "maps.csv", measured([1, 2]))
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_pandas_says_what_the_text_says(tmp_path):
+    table = measured([1, 1, 2, 2, 3])
+    write_csv(tmp_path / "maps.csv", table)
+    text = pandas.read_csv(tmp_path / "maps.csv", comment="#")
+    pandas.testing.assert_frame_equal(table.to_dataframe(), text, check_exact=True)
+
+
+def test_the_fields_of_one_statistic_are_rows_that_know_their_origin():
+    table = measured([4, 4, 9])
+    frame = table.to_dataframe("power")
+    np.testing.assert_array_equal(frame.to_numpy(), table["power"].samples)
+    np.testing.assert_array_equal(frame.columns, table["power"].coordinate)
+    assert frame.loc[4].shape[0] == 2
+    with pytest.raises(KeyError, match="powre"):
+        table.to_dataframe("powre")

@@ -230,3 +230,17 @@ def test_the_folder_of_the_file_is_made(tmp_path):
     write(str(path), table(np.ones((2, 3))))
     assert isinstance(path, Path)
     assert len(read(str(path))) == 2
+
+
+def test_rows_and_bins_are_dimension_scales_that_netcdf_readers_know(tmp_path):
+    """What netCDF4 asks of HDF5: every dimension of a variable names its coordinate."""
+    write(tmp_path / "a.stats.h5", table(np.ones((3, 4))))
+    with h5py.File(tmp_path / "a.stats.h5") as file:
+        np.testing.assert_array_equal(file["field"][()], np.arange(len(file["origin"])))
+        for group in file["statistics"].values():
+            samples = group["samples"]
+            assert [d[0].name for d in samples.dims] == ["/field", f"{group.name}/coordinate"]
+            assert group["weight"].dims[0][0] == group["coordinate"]
+            assert all(
+                h5py.h5ds.is_scale(group[n].id) for n in ("coordinate", "edges") if n in group
+            )
