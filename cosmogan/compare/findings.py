@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW
+from cosmogan.compare.correlations import Correlated
 from cosmogan.compare.floor import FALSE_ALARMS, RESAMPLES, Floor, Measured
 from cosmogan.compare.rules import Rules
 
@@ -118,7 +119,9 @@ class Candidate:
     overall : Largest
         All bins together.
     scorecard : tuple of Score
-        Mean error of P, scatter ratio, mean density ratio.
+        Mean error of P, scatter ratio, ratio of the correlations of P, mean density ratio.
+    correlation : Correlated or None
+        How the bins of P vary together; None if P is not judged in two bins at least.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Candidate:
     results: Mapping[str, Result]
     overall: Largest
     scorecard: tuple[Score, ...]
+    correlation: Correlated | None
 
     def count(self, outcome: str) -> int:
         """Return how many bins of all statistics have this outcome."""
@@ -177,6 +181,8 @@ class Verdict:
         By name.
     floors : mapping of str to Floor
         What two draws of simulations show, with the numbers of the subject's comparison.
+    correlation : tuple of tuple of float
+        Correlation matrix of ln P of the truth in the judged bins; empty if it has none.
     contests : tuple of Contest
         The subject against the candidates that learned nothing.
     rules : Rules
@@ -191,6 +197,7 @@ class Verdict:
     pool: int
     candidates: Mapping[str, Candidate]
     floors: Mapping[str, Floor]
+    correlation: tuple[tuple[float, ...], ...]
     contests: tuple[Contest, ...]
     rules: Rules
 

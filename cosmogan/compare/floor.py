@@ -21,7 +21,7 @@ from cosmogan.compare.contrast import LEVEL, Contrast, scaled
 from cosmogan.compare.units import (
     Array,
     Units,
-    draw_disjoint,
+    draw_sides,
     draw_with_replacement,
     estimate,
 )
@@ -117,10 +117,7 @@ def floors(
     sizes = (len(learned), len(contrast.truth))
     number = len(contrast.pool)
     disjoint = sum(sizes) <= number
-    if disjoint:
-        first, second = draw_disjoint(rng, splits, number, sizes)
-    else:
-        first, second = (draw_with_replacement(rng, splits, number, size) for size in sizes)
+    first, second = draw_sides(rng, splits, number, sizes)
     one, other = (estimate(contrast.pool, counts).value for counts in (first, second))
     distances = mean_errors(contrast.ratios(one, other), groups)
     return {

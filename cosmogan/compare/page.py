@@ -31,6 +31,7 @@ from cosmogan.compare.findings import (
     write_verdict,
 )
 from cosmogan.compare.gallery import Fields, gallery
+from cosmogan.compare.matrices import matrices_figure
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 from cosmogan.fields.layout import provenance
@@ -171,6 +172,7 @@ def _render(
         two_point=statistics_figure(exhibit, TWO_POINT),
         three_point=statistics_figure(exhibit, THREE_POINT),
         one_point=statistics_figure(exhibit, ONE_POINT),
+        matrices=matrices_figure(verdict),
         extrema=statistics_figure(exhibit, EXTREMA),
         minkowski=statistics_figure(exhibit, MINKOWSKI),
         training=training_figure(setting.log),

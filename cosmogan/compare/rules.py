@@ -36,6 +36,8 @@ class Rules:
         judged.
     scatter : tuple of float
         Lowest and highest passing ratio of the scatter of ln P over fields.
+    correlation : tuple of float
+        Lowest and highest passing ratio of the mean off-diagonal correlation of ln P.
     k_max : float
         Largest wavenumber judged [Nyquist wavenumber].
     pdf_share : float
@@ -63,6 +65,7 @@ class Rules:
         }
     )
     scatter: tuple[float, float] = (0.7, 1.4)
+    correlation: tuple[float, float] = (0.85, 1.15)
     k_max: float = 0.7
     pdf_share: float = 0.01
     splits: int = 500

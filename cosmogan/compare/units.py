@@ -197,6 +197,16 @@ def draw_disjoint(
     return counts[0], counts[1]
 
 
+def draw_sides(
+    rng: np.random.Generator, resamples: int, simulations: int, sizes: tuple[int, int]
+) -> tuple[Array, Array]:
+    """Return counts of two draws: disjoint if there are simulations enough, else with replacement."""
+    if sum(sizes) <= simulations:
+        return draw_disjoint(rng, resamples, simulations, sizes)
+    one, two = (draw_with_replacement(rng, resamples, simulations, size) for size in sizes)
+    return one, two
+
+
 def _means(weights: Array, rows: Array, spread: float) -> tuple[Array, Array]:
     centre = rows.mean(axis=0)
     offset = rows - centre

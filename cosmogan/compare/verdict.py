@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.compare import floor
+from cosmogan.compare import correlations, floor
 from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW, Contrast
+from cosmogan.compare.correlations import Correlated, Products
 from cosmogan.compare.findings import (
     BEATS,
     CANNOT_TELL,
@@ -52,6 +53,10 @@ UNLEARNED = (*IGNORANT, ANOTHER_DRAW)
 CONTESTS = ("reduced_bispectrum", "pdf_smoothed")
 """Statistics on which a network must beat what knows nothing, or it learnt nothing: the bispectrum
 field by field, since a few simulations cannot tell its mean (`cosmogan.statistics.bispectrum`)."""
+CORRELATION = "correlation"
+"""Key of the floor of the correlations of P."""
+_TRUTH, _TRAINING = "held-out simulations", "training simulations"
+_VALIDATION = "validation simulations"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,7 +125,7 @@ def judge(
         If there is no candidate, or the truth has fixed amplitudes.
     """
     rules = rules or Rules()
-    optional = {"training": training, "validation": validation}
+    optional = {_TRAINING: training, _VALIDATION: validation}
     simulated = {name: table for name, table in optional.items() if table is not None}
     check_comparable(candidates, truth, simulated)
     yardsticks = make_yardsticks(truth, rules)
@@ -130,6 +135,12 @@ def judge(
         judged[ANOTHER_DRAW] = court.training
     contrasts = {name: court.contrast(name, units) for name, units in judged.items()}
     subject = next(iter(candidates))
+    products = _products(court, {**candidates, **simulated, _TRUTH: truth})
+    drawn = floor.floors(contrasts[subject], columns(yardsticks), rules.splits, court.chance(0))
+    if products:
+        pool = [products[_TRUTH], *(products[name] for name in simulated)]
+        like = next(iter(drawn.values()))
+        drawn[CORRELATION] = correlations.floor(pool, like, court.chance(5))
     return Verdict(
         subject=subject,
         truth=truth.source,
@@ -138,10 +149,13 @@ def judge(
         training=0 if court.training is None else len(court.training),
         pool=len(court.pool),
         candidates={
-            name: _judge_one(court, number, name, contrast)
+            name: _judge_one(
+                court, number, name, contrast, _correlated(court, number, name, products)
+            )
             for number, (name, contrast) in enumerate(contrasts.items())
         },
-        floors=floor.floors(contrasts[subject], columns(yardsticks), rules.splits, court.chance(0)),
+        floors=drawn,
+        correlation=_matrix(products),
         contests=tuple(_contests(court, subject, contrasts)),
         rules=rules,
     )
@@ -158,7 +172,7 @@ def _convene(
     rng = np.random.default_rng([rules.seed, 1])
     return _Court(
         truth=held_out,
-        training=others.get("training"),
+        training=others.get(_TRAINING),
         pool=join([held_out, *others.values()]),
         yardsticks=yardsticks,
         counts=draw_with_replacement(rng, floor.RESAMPLES, len(held_out)),
@@ -171,7 +185,37 @@ def _units(table: StatisticsTable, yardsticks: Sequence[Yardstick]) -> Units:
     return reduce_to_units(samples, table.simulation, yardsticks)
 
 
-def _judge_one(court: _Court, number: int, name: str, contrast: Contrast) -> Candidate:
+def _products(court: _Court, tables: Mapping[str, StatisticsTable]) -> dict[str, Products]:
+    """Return what correlation matrices are made of; nothing unless P is judged in two bins."""
+    at = next((y.columns for y in court.yardsticks if y.name == SCATTER), np.empty(0, np.intp))
+    if at.size < 2:
+        return {}
+    return {name: correlations.multiply(table, at) for name, table in tables.items()}
+
+
+def _matrix(products: Mapping[str, Products]) -> tuple[tuple[float, ...], ...]:
+    if not products:
+        return ()
+    return correlations.as_rows(correlations.correlation(products[_TRUTH])[0])
+
+
+def _correlated(
+    court: _Court, number: int, name: str, products: Mapping[str, Products]
+) -> Correlated | None:
+    if not products:
+        return None
+    return correlations.weigh(
+        products[_TRAINING if name == ANOTHER_DRAW else name],
+        products[_TRUTH],
+        None if name in UNLEARNED else products.get(_TRAINING),
+        court.chance(6, number),
+        floor.RESAMPLES,
+    )
+
+
+def _judge_one(
+    court: _Court, number: int, name: str, contrast: Contrast, correlated: Correlated | None
+) -> Candidate:
     null = floor.null_deviations(contrast, court.chance(2, number))
     few = contrast.fewest < STUDENT_BELOW
     critical = contrast.student() if few else np.quantile(np.abs(null), LEVEL, axis=0)
@@ -189,7 +233,11 @@ def _judge_one(court: _Court, number: int, name: str, contrast: Contrast) -> Can
         learned=contrast.training is not None,
         results=results,
         overall=_overall(court, contrast, null),
-        scorecard=tuple(_scorecard(results, contrast, resampled, at)),
+        scorecard=(
+            *_scorecard(results, contrast, resampled, at),
+            *([] if correlated is None else [_correlation_score(correlated, court.rules)]),
+        ),
+        correlation=correlated,
     )
 
 
@@ -259,6 +307,10 @@ def _scorecard(
         ratio = floor.Measured(value=only.ratio, low=only.low, high=only.high)
         scores.append(_score("mean density ratio", ratio, results["mean_density"].tolerance))
     return scores
+
+
+def _correlation_score(correlated: Correlated, rules: Rules) -> Score:
+    return _score("correlation ratio", correlated.ratio, rules.correlation)
 
 
 def _geometric_mean(ratio: Array) -> Array:

@@ -93,7 +93,8 @@ def test_the_page_needs_nothing_from_outside(page):
 
 def test_every_picture_says_in_words_what_it_shows(page):
     alternatives = Outline(page).alternatives
-    assert len(alternatives) == 7  # slices, two-, three- and one-point, peaks, Minkowski, training
+    # slices, two-point, matrices, three-point, one-point, peaks, Minkowski, training
+    assert len(alternatives) == 8
     assert all(alternatives)
 
 
@@ -141,7 +142,7 @@ def test_two_tables_are_enough_for_a_page(run, tmp_path):
     write_report(tmp_path, {"A": run["emulated"]}, run["test"])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     outline = Outline(page)
-    assert len(outline.alternatives) == 5
+    assert len(outline.alternatives) == 6
     assert "Figure 1." in outline.text
     assert "Training" not in outline.text.replace("Training took", "")
     assert "learnt" not in outline.text

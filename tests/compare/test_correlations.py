@@ -1,0 +1,85 @@
+"""Correlations between bins: known matrices come out, and what is decorrelated is told."""
+
+import numpy as np
+import pytest
+
+from cosmogan.compare import correlations
+from cosmogan.compare.findings import CANNOT_TELL, FAIL, PASS
+from cosmogan.compare.matrices import matrices_figure
+from cosmogan.compare.verdict import CORRELATION, judge
+from tests.compare.conftest import changed, table
+
+BINS = 5
+
+
+def samples(rng, boxes, slices, common):
+    """Return P of fields whose bins share a part `common` of their variance: R_ij = common."""
+    shared = np.sqrt(common) * rng.standard_normal((boxes * slices, 1))
+    own = np.sqrt(1 - common) * rng.standard_normal((boxes * slices, BINS))
+    power = np.ones((boxes * slices, 31))
+    power[:, :BINS] = np.exp(0.3 * (shared + own))
+    return table({"power": power}, np.repeat(np.arange(boxes), slices))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def test_it_is_the_correlation_matrix_of_all_fields(rng):
+    of = samples(rng, 7, 6, 0.4)
+    found = correlations.correlation(correlations.multiply(of, np.arange(BINS)))[0]
+    expected = np.corrcoef(np.log(of["power"].samples[:, :BINS]).T)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_resample_is_the_matrix_of_the_simulations_drawn(rng):
+    of = samples(rng, 5, 8, 0.4)
+    counts = np.array([[2.0, 0.0, 1.0, 2.0, 0.0]])
+    rows = np.concatenate([np.flatnonzero(of.simulation == i) for i in (0, 0, 2, 3, 3)])
+    found = correlations.correlation(correlations.multiply(of, np.arange(BINS)), counts)[0]
+    expected = np.corrcoef(np.log(of["power"].samples[rows, :BINS]).T)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("common", [0.2, 0.8])
+def test_the_mean_off_the_diagonal_is_what_the_bins_share(rng, common):
+    products = correlations.multiply(samples(rng, 400, 10, common), np.arange(BINS))
+    found = correlations.off_diagonal(correlations.correlation(products))[0]
+    # (1 - R^2) / sqrt(4000) is the error of one pair; ten pairs do no worse
+    assert found == pytest.approx(common, abs=3 * (1 - common**2) / np.sqrt(4000))
+
+
+def test_the_interval_of_the_ratio_covers_it(rng):
+    inside = 0
+    for _ in range(100):
+        sides = [samples(rng, n, 6, c) for n, c in ((20, 0.3), (12, 0.6))]
+        one, two = (correlations.multiply(side, np.arange(BINS)) for side in sides)
+        ratio = correlations.weigh(one, two, None, rng, 200).ratio
+        inside += ratio.low <= 0.5 <= ratio.high
+    # 95 +- 2.2, and some per cent less or more for the skewness of a ratio of few simulations
+    assert 86 <= inside <= 100
+
+
+def test_the_verdict_tells_an_emulator_whose_bins_vary_alone(run):
+    power = run["emulated"]["power"].samples
+    rng = np.random.default_rng(3)
+    alone = np.stack([rng.permutation(column) for column in power.T], axis=1)
+    for emulated, outcomes in (
+        (run["emulated"], (PASS, CANNOT_TELL)),
+        (changed(run["emulated"], power=alone), (FAIL,)),
+    ):
+        verdict = judge({"emulated": emulated}, run["test"], training=run["train"])
+        score = next(s for s in verdict.about.scorecard if s.name == "correlation ratio")
+        assert score.outcome in outcomes
+        assert 0 < verdict.floors[CORRELATION].median < verdict.floors[CORRELATION].high
+        assert matrices_figure(verdict).startswith("data:image/svg+xml")
+
+
+def test_what_learned_owes_the_error_of_its_training_set(run):
+    widths = []
+    for training in (run["train"], None):
+        verdict = judge({"emulated": run["emulated"]}, run["test"], training=training)
+        ratio = verdict.about.correlation.ratio
+        widths.append(ratio.high - ratio.low)
+    assert widths[0] > widths[1]
