@@ -35,7 +35,6 @@ from cosmogan.session import available_cpus, ray_cluster
 from cosmogan.timings import Timings
 
 if TYPE_CHECKING:
-    from cosmogan.compare.figures import Theory
     from cosmogan.compare.rules import Rules
     from cosmogan.compare.run import Source
 
@@ -324,26 +323,12 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
         rules=rules(recipe.compare),
         setting=Setting(
             title=recipe.name,
-            theory=_theory(folder / "run", sources["test"].table),
             log=read_log(folder / "run" / "log.jsonl"),
             timings=Timings(folder / "timings.json").stages,
             made_by={"command": f"cosmogan run {recipe.name}", "recipe": write(recipe)},
         ),
     )
     progress(1, 1)
-
-
-def _theory(run: Path, table: Path) -> "Theory":
-    """Return the spectrum that the emulator starts from, in the bins of the measured one."""
-    from cosmogan.emulate.sample import load
-    from cosmogan.statistics.table import read as read_table
-
-    theory = load(run).theory
-    if len(theory.parameters) > 1:
-        return {}
-    k = read_table(table)["power"].coordinate
-    across = [k, *([0 * k] * (theory.dimension - 1))]
-    return {"HMcode2020": (k, theory.field_power(0, across))}
 
 
 def _row(stage: Stage) -> str:

@@ -190,9 +190,10 @@ def _draw_truth(pair: "Pair", x: Array, truth: _Curve, result: Result) -> None:
 
 
 def _draw_theory(pair: "Pair", x: Array, truth: _Curve, theory: Theory) -> None:
-    for name, (k, power) in theory.items():
+    dashes = ((0, (4, 2)), (0, (1, 1.5)))
+    for (name, (k, power)), line in zip(list(theory.items())[::-1], dashes, strict=False):
         inside = np.exp(np.interp(np.log(x), np.log(k), np.log(power), left=np.nan, right=np.nan))
-        marks: dict[str, Any] = {"color": INK, "ls": (0, (4, 2)), "lw": 1.2, "zorder": 4}
+        marks: dict[str, Any] = {"color": INK, "ls": line, "lw": 1.2, "zorder": 4}
         pair[0].plot(x, inside, label=name, **marks)
         pair[1].plot(x, inside / truth.value, **marks)
 

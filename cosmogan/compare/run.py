@@ -7,6 +7,7 @@ from pathlib import Path
 from cosmogan.compare.findings import Verdict
 from cosmogan.compare.page import TRUTH, Setting, write_report
 from cosmogan.compare.rules import Rules
+from cosmogan.compare.theory import expected_power
 from cosmogan.errors import LayoutError
 from cosmogan.fields.array import is_plain
 from cosmogan.fields.dataset import FieldSet
@@ -56,7 +57,8 @@ def compare(
     rules : Rules, optional
         What is judged, and how strictly.
     setting : Setting, optional
-        What else the page shows; its pictures are those of the sources that name their fields.
+        What else the page shows; its pictures are those of the sources that name their fields, its
+        theory that of the truth.
 
     Returns
     -------
@@ -80,6 +82,7 @@ def compare(
         rules=rules,
         setting=replace(
             setting or Setting(),
+            theory=expected_power(table),
             fields={name: fields for name, fields in pictures.items() if fields is not None},
         ),
     )
