@@ -11,6 +11,7 @@ from cosmogan.compare.units import SCATTER, Units, columns, join, reduce_to_unit
 from cosmogan.compare.verdict import judge
 from cosmogan.statistics import battery
 from cosmogan.statistics.table import StatisticsTable
+from tests.compare import damage
 
 RESAMPLES = 300
 
@@ -91,40 +92,6 @@ def measured(fields, simulation, name, like):
     )
 
 
-def filtered(fields, factor):
-    k = np.hypot(*np.meshgrid(np.fft.fftfreq(32) * 32, np.fft.rfftfreq(32) * 32, indexing="ij"))
-    scale = factor(np.maximum(k, 1)) * np.ones_like(k)
-    scale[0, 0] = 1
-    return np.maximum(scipy.fft.irfft2(scipy.fft.rfft2(fields) * scale), 0).astype(np.float32)
-
-
-def tilted(fields, rng):
-    """P 10 % too low at the largest scale, 10 % too high at the Nyquist frequency."""
-    return filtered(fields, lambda k: np.sqrt(1.1) ** (2 * np.log(k / 4) / np.log(16)))
-
-
-def smoothed(fields, rng):
-    return filtered(fields, lambda k: np.exp(-0.5 * (k / 16) ** 2))
-
-
-def collapsed(fields, rng):
-    """Few different fields, shifted: the mean is that of the simulations, the scatter is not."""
-    few = fields[rng.integers(0, 4, len(fields))]
-    return np.stack([np.roll(f, rng.integers(0, 32, 2), axis=(0, 1)) for f in few])
-
-
-def shuffled(fields, rng):
-    """Phases of white noise: exact amplitudes, no structure."""
-    phases = scipy.fft.rfft2(rng.standard_normal(fields.shape))
-    modes = np.abs(scipy.fft.rfft2(fields)) * phases / np.abs(phases)
-    modes[:, 0, 0] = np.abs(scipy.fft.rfft2(fields)[:, 0, 0])
-    return np.maximum(scipy.fft.irfft2(modes), 0).astype(np.float32)
-
-
-def untouched(fields, rng):
-    return fields
-
-
 @pytest.fixture(scope="module")
 def world():
     """Return training, validation and held-out tables of a lognormal universe, and its fields."""
@@ -144,7 +111,7 @@ def world():
     return sides, lognormal_fields(rng, 300), like
 
 
-@pytest.mark.parametrize("damage", [tilted, smoothed, collapsed, shuffled])
+@pytest.mark.parametrize("damage", damage.OF_STATISTICS)
 def test_a_broken_emulator_is_told_from_simulations(world, damage):
     (training, validation, truth), fields, like = world
     rng = np.random.default_rng(5)
