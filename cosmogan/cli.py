@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import click
 
+from cosmogan import options
 from cosmogan.errors import CosmoganError, RecipeError, Stopped
 
 _Kind = Literal["trained", "untrained", "lognormal"]
@@ -90,32 +91,13 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
-def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        import cosmogan
-
-        click.echo(f"cosmogan {cosmogan.__version__}")
-        context.exit()
-
-
-def _values(
-    _context: click.Context, _option: click.Parameter, text: str | None
-) -> dict[str, float]:
-    """Read ``Omega_m=0.3,redshift=0``."""
-    try:
-        pairs = [item.split("=") for item in text.split(",")] if text else []
-        return {name.strip(): float(value) for name, value in pairs}
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: give NAME=VALUE,NAME=VALUE") from error
-
-
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_show_version,
+    callback=options.show_version,
     help="Show the version.",
 )
 def commands() -> None:
@@ -178,7 +160,7 @@ def train(recipe: str, output: Path | None) -> None:
 )
 @click.option(
     "--parameters",
-    callback=_values,
+    callback=options.values,
     metavar="NAME=VALUE,...",
     help="Cosmology and redshift, e.g. redshift=0.5; those not named are the trained ones.",
 )
@@ -236,11 +218,36 @@ def emulate(
     help="How many plain fields in a row are of one simulation; default 1: all are independent.",
 )
 @click.option("--csv", type=_FILE, help="Write the means and their errors here too, as text.")
-@_workers
+@click.option(
+    "--statistics",
+    "names",
+    callback=options.names,
+    metavar="NAME,...",
+    help="What to measure: default, all, or names, e.g. power,pdf,halos.",
+)
+@click.option(
+    "--dask",
+    metavar="local|ray|slurm|tls://...",
+    help="Where Dask computes; default in threads of this process.",
+)
+@click.option(
+    "--memory",
+    callback=options.size,
+    metavar="SIZE",
+    help="What this process, or each worker, may take, e.g. 4GB; default what is free.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Threads, or workers of a cluster; default as many as there are.",
+)
 def measure(
     path: Path,
     output: Path | None,
     csv: Path | None,
+    names: tuple[str, ...] | None,
+    dask: str | None,
+    memory: float | None,
     workers: int | None,
     **plain: Any,  # noqa: ANN401  (the options of a plain array)
 ) -> None:
@@ -262,7 +269,15 @@ def measure(
     if csv:
         require_replaceable(csv)
     with stoppable(), view.bar("measure") as progress:
-        work(fields, target, workers=workers, progress=progress)
+        work(
+            fields,
+            target,
+            statistics=names or ("default",),
+            workers=workers,
+            dask=dask,
+            memory=memory,
+            progress=progress,
+        )
     view.say(str(target))
     if csv:
         write_csv(csv, read_table(target))
@@ -286,24 +301,51 @@ def _described(path: Path, plain: dict[str, Any]) -> Any:  # noqa: ANN401  (a pa
 @click.option(
     "-o", "--output", type=_FOLDER, default="verdict", show_default=True, help="For the report."
 )
+@click.option(
+    "--training",
+    type=_PATH,
+    help="What the candidate learned from: its error is owed, and copies of it are looked for.",
+)
+@click.option("--validation", type=_PATH, help="More simulations, for the floors and nulls.")
 @click.option("--recipe", help="Whose tolerances hold; default those of a recipe that names none.")
-def compare(candidate: Path, truth: Path, output: Path, recipe: str | None) -> None:
+@click.option(
+    "--samples/--no-samples",
+    default=True,
+    show_default=True,
+    help="Look at the fields themselves: copies, diversity, a classifier.",
+)
+def compare(
+    candidate: Path,
+    truth: Path,
+    output: Path,
+    training: Path | None,
+    validation: Path | None,
+    recipe: str | None,
+    *,
+    samples: bool,
+) -> None:
     """Judge a data set against simulations.
 
-    CANDIDATE and TRUTH are data sets that were measured, or their .stats.h5 files.
+    All are data sets that were measured, or their .stats.h5 files; without the fields only statistics
+    are compared.
     """
+    from dataclasses import replace
+
     from cosmogan import pipeline, screen
     from cosmogan.compare.run import compare as work
     from cosmogan.recipe import CompareTable, read
 
     view = screen.on(sys.stdout)
     rules = pipeline.rules(read(recipe).compare if recipe else CompareTable())
-    with pipeline.stoppable():
+    others = {"training": training, "validation": validation}
+    with pipeline.stoppable(), view.bar("compare") as progress:
         work(
             {pipeline.name_of(candidate): pipeline.source_of(candidate)},
             pipeline.source_of(truth),
             output,
-            rules=rules,
+            others={name: pipeline.source_of(path) for name, path in others.items() if path},
+            rules=replace(rules, samples=rules.samples and samples),
+            progress=progress,
         )
     view.say(pipeline.closing(output))
 

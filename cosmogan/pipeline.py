@@ -167,7 +167,13 @@ def rules(table: CompareTable) -> "Rules":
     """Return the rules of a verdict that a recipe asks for."""
     from cosmogan.compare.rules import Rules
 
-    return Rules(tolerance=table.tolerance.model_dump(), k_max=table.k_max, splits=table.splits)
+    return Rules(
+        tolerance=table.tolerance.model_dump(),
+        k_max=table.k_max,
+        samples=table.samples,
+        classifier_steps=table.classifier_steps,
+        splits=table.splits,
+    )
 
 
 def name_of(path: str | Path) -> str:
@@ -311,16 +317,15 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
     from cosmogan.compare.page import Setting
     from cosmogan.compare.run import compare
 
-    progress(0, 1)
     names = (*SIMULATED, *EMULATED)
     sources = {name: source_of(folder / f"{name}.fields") for name in names}
     compare(
         {name: sources[name] for name in EMULATED},
         sources["test"],
         folder,
-        training=sources["train"],
-        validation=sources["validation"],
+        others={"training": sources["train"], "validation": sources["validation"]},
         rules=rules(recipe.compare),
+        progress=progress,
         setting=Setting(
             title=recipe.name,
             log=read_log(folder / "run" / "log.jsonl"),
@@ -328,7 +333,6 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
             made_by={"command": f"cosmogan run {recipe.name}", "recipe": write(recipe)},
         ),
     )
-    progress(1, 1)
 
 
 def _row(stage: Stage) -> str:

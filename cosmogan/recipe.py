@@ -199,6 +199,10 @@ class CompareTable(Table):
     """Per statistic."""
     k_max: Fraction = 0.7
     """Largest wavenumber judged [Nyquist wavenumber]."""
+    samples: bool = True
+    """Whether to look at the fields themselves: for copies, diversity, and with a classifier."""
+    classifier_steps: Count = 600
+    """Steps of the classifier."""
     splits: Annotated[int, Field(ge=100)] = 500
     """Random splits by simulation that make the floor."""
 

@@ -32,7 +32,9 @@ from cosmogan.compare.findings import (
 )
 from cosmogan.compare.gallery import Fields, gallery
 from cosmogan.compare.matrices import matrices_figure
+from cosmogan.compare.nearness import nearness_figure
 from cosmogan.compare.rules import Rules
+from cosmogan.compare.samples import Samples
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 from cosmogan.fields.layout import provenance
 from cosmogan.statistics.table import StatisticsTable
@@ -50,6 +52,8 @@ _BADGES = {
     DOES_NOT_BEAT: ("fail", "✗"),
     "told apart": ("fail", "✗"),
     "not told apart": ("pass", "✓"),
+    "new": ("pass", "✓"),
+    "copies": ("fail", "✗"),
 }
 
 
@@ -65,6 +69,8 @@ class Setting:
         Data sets for the pictures, under the names of the candidates, and `TRUTH`.
     theory : mapping of str to (k, P)
         Power spectra to draw beside the measured ones [h/Mpc, unit of P].
+    samples : Samples, optional
+        What a look at the fields of the candidate found.
     log : iterable of mapping
         Lines of the training log.
     timings : mapping of str to mapping
@@ -76,6 +82,7 @@ class Setting:
     title: str = ""
     fields: Mapping[str, Fields] = field(default_factory=dict)
     theory: Theory = field(default_factory=dict)
+    samples: Samples | None = None
     log: Iterable[Line] = ()
     timings: Timings = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
@@ -125,8 +132,10 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     made_by = {**_made_by(truth), **setting.made_by}
     sentences = [words.headline(verdict), words.together(verdict), words.lesson(verdict)]
+    sentences += [sentence for _, sentence in words.on_samples(setting.samples)]
     more = {
         "sentences": [sentence for sentence in sentences if sentence],
+        "samples": setting.samples.summary() if setting.samples else None,
         "timings": setting.timings,
         "costs": [{**vars(cost), "factor": cost.factor} for cost in spent],
         "made_by": made_by,
@@ -148,6 +157,7 @@ def _render(
     filters: dict[str, Callable[..., Any]] = {
         "percent": words.percent,
         "ratio": words.ratio,
+        "small": words.small,
         "seconds": words.seconds,
         "chance": words.chance,
         "named": words.name_of,
@@ -169,6 +179,9 @@ def _render(
         + [name for name in verdict.about.results if name not in ORDER],
         layout=exhibit.truth.attributes,
         pictures=_pictures(setting, verdict),
+        samples=setting.samples,
+        on_samples=words.on_samples(setting.samples),
+        nearness=_nearness(setting.samples, verdict.subject),
         two_point=statistics_figure(exhibit, TWO_POINT),
         three_point=statistics_figure(exhibit, THREE_POINT),
         one_point=statistics_figure(exhibit, ONE_POINT),
@@ -183,6 +196,12 @@ def _render(
         place=words.place,
         another_draw=ANOTHER_DRAW,
     )
+
+
+def _nearness(samples: Samples | None, subject: str) -> str:
+    if samples is None or samples.novelty is None:
+        return ""
+    return nearness_figure(samples.novelty, subject)
 
 
 def _pictures(setting: Setting, verdict: Verdict) -> str:

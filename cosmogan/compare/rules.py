@@ -42,6 +42,11 @@ class Rules:
         Largest wavenumber judged [Nyquist wavenumber].
     pdf_share : float
         Smallest share of the cells, or peaks, of the truth in a judged bin by density.
+    samples : bool
+        Whether to look at the fields themselves, where they are at hand: for copies, for diversity, and
+        with a classifier; about a minute.
+    classifier_steps : int
+        How long the classifier learns; settled beforehand, as all else.
     splits : int
         Random splits behind a floor.
     seed : int
@@ -68,8 +73,15 @@ class Rules:
     correlation: tuple[float, float] = (0.85, 1.15)
     k_max: float = 0.7
     pdf_share: float = 0.01
+    samples: bool = True
+    classifier_steps: int = 600
     splits: int = 500
     seed: int = 0
+
+    def limits(self, truth: StatisticsTable) -> dict[str, float]:
+        """Return what `cosmogan.statistics.battery.judged_bins` chooses the bins of a truth by."""
+        nyquist = math.pi / truth.attributes["cell_size"]
+        return {"k_limit": self.k_max * nyquist, "share": self.pdf_share}
 
 
 def make_yardsticks(truth: StatisticsTable, rules: Rules) -> list[Yardstick]:
@@ -80,8 +92,7 @@ def make_yardsticks(truth: StatisticsTable, rules: Rules) -> list[Yardstick]:
     LayoutError
         If no statistic of the truth has a tolerance.
     """
-    nyquist = math.pi / truth.attributes["cell_size"]
-    limits = {"k_limit": rules.k_max * nyquist, "share": rules.pdf_share}
+    limits = rules.limits(truth)
     chosen = [
         _yardstick(statistic, name, battery.judged_bins(statistic, **limits), (1 - off, 1 + off))
         for name, off in rules.tolerance.items()

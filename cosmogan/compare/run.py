@@ -1,12 +1,14 @@
 """From files to the page: reads statistics and fields, has them judged, writes the report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from cosmogan.compare.findings import Verdict
 from cosmogan.compare.page import TRUTH, Setting, write_report
-from cosmogan.compare.rules import Rules
+from cosmogan.compare.rules import Rules, check_comparable
+from cosmogan.compare.samples import Samples, Side, look
 from cosmogan.compare.theory import expected_power
 from cosmogan.errors import LayoutError
 from cosmogan.fields.array import is_plain
@@ -14,6 +16,10 @@ from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import digest
 from cosmogan.fields.store import open_fields
 from cosmogan.statistics.table import StatisticsTable, read
+
+Progress = Callable[[int, int], None]
+_Data = tuple[StatisticsTable, FieldSet | None]
+_SUBJECT = "subject"
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,10 @@ def compare(
     truth: Source,
     out: str | Path,
     *,
-    training: Source | None = None,
-    validation: Source | None = None,
+    others: Mapping[str, Source] = MappingProxyType({}),
     rules: Rules | None = None,
     setting: Setting | None = None,
+    progress: Progress = lambda _done, _total: None,
 ) -> Verdict:
     """Judge data sets against held-out simulations and write ``report.html`` and ``verdict.json``.
 
@@ -52,13 +58,16 @@ def compare(
         Held-out simulations.
     out : path
         Folder of the two files.
-    training, validation : Source, optional
-        The other simulations.
+    others : mapping of str to Source
+        The other simulations: "training", "validation".
     rules : Rules, optional
         What is judged, and how strictly.
     setting : Setting, optional
         What else the page shows; its pictures are those of the sources that name their fields, its
         theory that of the truth.
+
+    progress : callable
+        Told how much is done, of how much.
 
     Returns
     -------
@@ -70,25 +79,42 @@ def compare(
     LayoutError, SplitError, RecipeError
         If a file is missing, damaged or out of date, or the data sets cannot be compared.
     """
-    table, fields = _read(truth)
+    rules = rules or Rules()
+    judge = _read(truth)
     found = {name: _read(source) for name, source in candidates.items()}
-    pictures = {TRUTH: fields} | {name: fields for name, (_, fields) in found.items()}
+    known = {name: _read(source) for name, source in others.items()}
+    tables = [{name: table for name, (table, _) in of.items()} for of in (found, known)]
+    check_comparable(tables[0], judge[0], tables[1])
+    pictures = {TRUTH: judge[1]} | {name: fields for name, (_, fields) in found.items()}
     return write_report(
         out,
-        {name: table for name, (table, _) in found.items()},
-        table,
-        training=read(training.table) if training else None,
-        validation=read(validation.table) if validation else None,
+        tables[0],
+        judge[0],
+        **tables[1],
         rules=rules,
         setting=replace(
             setting or Setting(),
-            theory=expected_power(table),
+            theory=expected_power(judge[0]),
             fields={name: fields for name, fields in pictures.items() if fields is not None},
+            samples=_look(next(iter(found.values())), judge, known, rules, progress),
         ),
     )
 
 
-def _read(source: Source) -> tuple[StatisticsTable, FieldSet | None]:
+def _look(
+    subject: _Data, truth: _Data, others: Mapping[str, _Data], rules: Rules, progress: Progress
+) -> Samples | None:
+    """Look at the fields of the subject if the rules ask for it and all fields are at hand."""
+    data = {_SUBJECT: subject, TRUTH: truth, **others}
+    sides = {n: Side(table=t, fields=f) for n, (t, f) in data.items() if f is not None}
+    if not rules.samples or len(sides) < len(data):
+        progress(1, 1)
+        return None
+    of, against = sides.pop(_SUBJECT), sides.pop(TRUTH)
+    return look(of, against, sides, rules=rules, progress=progress)
+
+
+def _read(source: Source) -> _Data:
     table = read(source.table)
     if source.fields is None:
         return table, None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cosmogan.compare.findings import (
     BEATS,
@@ -13,6 +14,12 @@ from cosmogan.compare.findings import (
     Verdict,
 )
 from cosmogan.compare.floor import Measured
+
+if TYPE_CHECKING:
+    from cosmogan.compare.classifier import Classified
+    from cosmogan.compare.coverage import Diversity
+    from cosmogan.compare.novelty import Novelty
+    from cosmogan.compare.samples import Samples
 
 NAMES = {
     "mean_density": "mean density",
@@ -90,6 +97,53 @@ def lesson(verdict: Verdict) -> str:
     )
 
 
+def on_samples(samples: "Samples | None") -> list[tuple[bool, str]]:
+    """Return what a look at the fields found: whether it speaks for them, and in one sentence."""
+    if samples is None:
+        return []
+    said = []
+    if samples.novelty is not None:
+        said.append((not samples.novelty.alarm, _on_copies(samples.novelty)))
+    if samples.diversity is not None:
+        said.append((not samples.diversity.alarm, _on_diversity(samples.diversity)))
+    if samples.classified is not None:
+        said.append((not samples.classified.alarm, _on_classifier(samples.classified)))
+    return said
+
+
+def _on_copies(novelty: "Novelty") -> str:
+    counts = novelty.training.suspects.size, novelty.others.suspects.size
+    of = f"of {novelty.training.rows.size} fields"
+    if not novelty.alarm:
+        return f"They are new: {of} none resembles a training field, or another, more than chance allows."
+    if not any(counts):
+        return (
+            f"They lean on their training fields: {of} all resemble them more than held-out ones."
+        )
+    parts = [
+        f"{count} resemble {what}"
+        for count, what in zip(counts, ("training fields", "each other"), strict=True)
+        if count
+    ]
+    return f"They are copies: {of} {enumeration(parts)} more than chance allows."
+
+
+def _on_diversity(found: "Diversity") -> str:
+    coverage = found.measures["coverage"]
+    much = f"they cover {percent(coverage.value)} of the simulated ones"
+    usual = f"simulations cover each other to {percent(coverage.median)}"
+    if found.alarm:
+        return f"They are not as simulations are, field by field: {much}, {usual} ({chance(found.p_value)})."
+    return f"They are as diverse as simulations: {much}, {usual} ({chance(found.p_value)})."
+
+
+def _on_classifier(found: "Classified") -> str:
+    auc = f"of two fields it picks the emulated one {percent(found.auc)} of the time"
+    if found.alarm:
+        return f"A fresh network can tell them: {auc}, where 50\u202f% is chance."
+    return f"A fresh network cannot tell them: {auc}, where 50\u202f% is chance."
+
+
 def chance(p_value: float) -> str:
     """Return a p value, which no resampling can tell from zero."""
     space = "\u00a0"
@@ -139,6 +193,15 @@ def ratio(value: float) -> str:
         return "∞" if value > 0 else "−∞" if value < 0 else "–"
     text = f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
     return text.replace("-", "−")
+
+
+def small(value: float) -> str:
+    """Return a small number with two figures and a power of ten."""
+    if value == 0 or not math.isfinite(value):
+        return ratio(value)
+    mantissa, exponent = f"{value:.1e}".split("e")
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa.replace('-', '−')}\u202f×\u202f10{power}"
 
 
 def interval(of: Measured, as_text: Callable[[float], str] = ratio) -> str:

@@ -5,6 +5,7 @@ said to be N slices; (n, N, N) are n slices and (n, N, N, N) are n cubes.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.errors import LayoutError, RecipeError
+from cosmogan.fields.dataset import require_planes
 from cosmogan.fields.files import digest
 from cosmogan.fields.layout import FORMAT, ORIGIN_DTYPE, Layout, MadeBy
 
 QUANTITIES = ("density over mean", "overdensity", "density")
 """What the numbers of an array may be; a density is divided by the mean of the whole array."""
-_MEAN_CELLS = 1 << 24
+_MEAN_CELLS = 1 << 22
 _ODD_MEAN = 10.0  # a density over mean that is further off by this factor is something else
 
-Reader = Callable[[slice], NDArray[np.generic]]
+Index = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An array on disk: its shape, the bytes of a number, and what reads a part of it."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+    read: Callable[[Index], NDArray[np.generic]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +68,8 @@ class Described:
 class ArraySet:
     """Fields of a plain array; `open_array` makes one.
 
+    It may be pickled and shared between threads: the file is opened where it is read.
+
     Attributes
     ----------
     path : Path
@@ -71,15 +84,18 @@ class ArraySet:
         None are known.
     made_by : MadeBy
         Nobody knows.
+    itemsize : int
+        Bytes of a number on disk.
     sha256 : str
         Digest of the file.
     """
 
     def __init__(
-        self, path: Path, count: int, layout: Layout, told: Described, read: Reader
+        self, path: Path, count: int, layout: Layout, told: Described, source: Source
     ) -> None:
         self.path, self.layout, self.told = path, layout, told
-        self._read, self._count = read, count
+        self._source, self._count = source, count
+        self.itemsize = source.itemsize
         self.made_by = MadeBy(code="unknown")
         self.parameters = np.empty((count, 0))
         self.sha256 = digest(path)
@@ -108,32 +124,73 @@ class ArraySet:
         LayoutError
             Naming the field that holds a number that is not finite, or a negative density.
         """
-        rows = self._rows(index)
+        if self.layout.dimension == 3:  # plane by plane: a whole cube in float64 would not be small
+            grid = self.layout.grid
+            return np.stack([self.read_planes(i, 0, grid) for i in range(self._count)[index]])
+        return self._density(self._raw(index), index.indices(self._count)[0])
+
+    def read_planes(self, row: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Return some planes of a cube, density over mean: what `read_checked` returns of them.
+
+        Memory is needed for the numbers as they are on disk, for the result, and for one plane. A
+        ``.npy`` in the order of Fortran has no planes that lie together, and is mapped whole.
+
+        Parameters
+        ----------
+        row : int
+            Which field.
+        start, stop : int
+            Planes [start, stop) of its first axis.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, N, N)
+
+        Raises
+        ------
+        IndexError
+            If there is no such cube or plane.
+        LayoutError
+            As `read_checked` does.
+        """
+        require_planes(self.layout, start, stop)
+        row = range(self._count)[row]
+        raw = self._raw(slice(row, row + 1), slice(start, stop))[0]
+        out = np.empty(raw.shape, np.float32)
+        for place, plane in enumerate(raw):
+            out[place] = self._density(plane[None], row)[0]
+        return out
+
+    def _raw(self, rows: slice, planes: slice = slice(None)) -> NDArray[np.generic]:
+        """Read numbers as they are, (m, planes, N, ...)."""
+        single = len(self._source.shape) == self.layout.dimension
+        part = self._source.read((planes,) if single else (rows, planes))
+        return part[None] if single else part
+
+    def _density(self, raw: NDArray[np.generic], first: int) -> NDArray[np.float32]:
+        """Convert numbers of the field `first`, and of those after it: (m, ...)."""
+        rows = self._finite(raw, first)
         if self.told.quantity != "overdensity":
             problem = f"a negative {self.told.quantity}; say what it is by the quantity"
-            self._refuse(rows < 0, index, problem)
+            self._refuse(rows < 0, first, problem)
         return (rows * self._scale + self._zero).astype(np.float32)
 
-    def _rows(self, index: slice) -> NDArray[np.float64]:
-        read = np.asarray(self._read(index), dtype=np.float64)
-        rows: NDArray[np.float64] = read.reshape(-1, *self.layout.shape)
+    def _finite(self, raw: NDArray[np.generic], first: int) -> NDArray[np.float64]:
+        rows = np.asarray(raw, dtype=np.float64)
         problem = "a value that is not finite; fill or leave out what is masked"
-        self._refuse(~np.isfinite(rows), index, problem)
+        self._refuse(~np.isfinite(rows), first, problem)
         return rows
 
-    def _refuse(self, bad: NDArray[np.bool_], index: slice, problem: str) -> None:
+    def _refuse(self, bad: NDArray[np.bool_], first: int, problem: str) -> None:
         if bad.any():
-            row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
-            number = index.indices(self._count)[0] + row
-            raise LayoutError(f"{self.path}: field {number} holds {problem}")
+            row = first + int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+            raise LayoutError(f"{self.path}: field {row} holds {problem}")
 
     def _conversion(self) -> tuple[float, float]:
         """Return scale and zero that make a density over mean of the numbers."""
         if self.told.quantity == "overdensity":
             return 1.0, 1.0
-        step = max(1, _MEAN_CELLS // self.layout.grid**self.layout.dimension)
-        total = sum(self._rows(slice(i, i + step)).sum() for i in range(0, self._count, step))
-        mean = float(total) / self._count / self.layout.grid**self.layout.dimension
+        mean = self._total() / self._count / self.layout.grid**self.layout.dimension
         if self.told.quantity == "density over mean":
             if not 1 / _ODD_MEAN < mean < _ODD_MEAN:
                 raise LayoutError(
@@ -147,6 +204,18 @@ class ArraySet:
                 f"quantity"
             )
         return 1 / mean, 0.0
+
+    def _total(self) -> float:
+        """Sum everything, a few fields at a time, and of a large field a few planes."""
+        grid = self.layout.grid
+        plane = grid ** (self.layout.dimension - 1)
+        step, depth = max(1, _MEAN_CELLS // (plane * grid)), max(1, _MEAN_CELLS // plane)
+        parts = (
+            self._finite(self._raw(slice(i, i + step), slice(j, j + depth)), i).sum()
+            for i in range(0, self._count, step)
+            for j in range(0, grid, depth)
+        )
+        return float(sum(parts))
 
 
 def open_array(path: str | Path, told: Described) -> ArraySet:
@@ -176,15 +245,14 @@ def open_array(path: str | Path, told: Described) -> ArraySet:
             f"dimension = {told.dimension}, per_simulation = {told.per_simulation}: give 2 or 3, and "
             f"at least 1"
         )
-    shape, read = _open(path, told.dataset)
-    count, field = _fields(path, shape, told.dimension)
+    source = _open(path, told.dataset)
+    count, field = _fields(path, source.shape, told.dimension)
     layout = _layout(field, told)
     if count % told.per_simulation:
         raise RecipeError(
             f"{path}: {count} fields do not divide into simulations of {told.per_simulation}"
         )
-    single = len(field) == len(shape)
-    return ArraySet(path, count, layout, told, (lambda _: read(slice(None))) if single else read)
+    return ArraySet(path, count, layout, told, source)
 
 
 def is_plain(path: Path) -> bool:
@@ -231,8 +299,8 @@ def _layout(field: tuple[int, ...], told: Described) -> Layout:
     )
 
 
-def _open(path: Path, name: str | None) -> tuple[tuple[int, ...], Reader]:
-    """Return the shape of an array on disk and a function that reads some of its rows."""
+def _open(path: Path, name: str | None) -> Source:
+    """Find an array on disk."""
     if not path.is_file():
         raise LayoutError(f"{path}: no such file; give a .npy or an HDF5 file")
     if path.suffix == ".npy":
@@ -243,26 +311,36 @@ def _open(path: Path, name: str | None) -> tuple[tuple[int, ...], Reader]:
         chosen = name or _only_dataset(path, file)
         if not isinstance(file.get(chosen), h5py.Dataset):
             raise RecipeError(f"{path}: no data set {chosen}; it has {', '.join(_datasets(file))}")
-        shape, kind = file[chosen].shape, file[chosen].dtype.kind
-    _require_array(path, shape or (), kind)
-
-    def read(index: slice) -> NDArray[np.generic]:
-        with _hdf5(path) as file:
-            rows: NDArray[np.generic] = file[chosen][index]
-            return rows
-
-    return shape, read
+        shape, dtype = file[chosen].shape or (), file[chosen].dtype
+    _require_array(path, shape, dtype.kind)
+    return Source(shape, dtype.itemsize, functools.partial(_read_hdf5, path, chosen))
 
 
-def _open_npy(path: Path) -> tuple[tuple[int, ...], Reader]:
+def _read_hdf5(path: Path, name: str, index: Index) -> NDArray[np.generic]:
+    with _hdf5(path) as file:
+        part: NDArray[np.generic] = file[name][index]
+        return part
+
+
+def _open_npy(path: Path) -> Source:
+    mapped = _map_npy(path)
+    _require_array(path, mapped.shape, mapped.dtype.kind)
+    return Source(mapped.shape, mapped.dtype.itemsize, functools.partial(_read_npy, path))
+
+
+def _read_npy(path: Path, index: Index) -> NDArray[np.generic]:
+    # Mapped afresh: the pages of a map that stays count as memory of this process.
+    return np.asarray(_map_npy(path)[index])
+
+
+def _map_npy(path: Path) -> NDArray[np.generic]:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise LayoutError(f"{path}: not a .npy array, or cut short ({error})") from error
     if not isinstance(mapped, np.ndarray):
         raise LayoutError(f"{path}: an archive of arrays, not a .npy array; save one alone")
-    _require_array(path, mapped.shape, mapped.dtype.kind)
-    return mapped.shape, lambda index: np.asarray(mapped[index])
+    return mapped
 
 
 @contextlib.contextmanager

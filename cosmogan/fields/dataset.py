@@ -1,8 +1,9 @@
 """A data set of density fields, opened for reading."""
 
+import functools
 import hashlib
+import operator
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from zlib_ng.zlib_ng import crc32
 
 from cosmogan.errors import LayoutError
 from cosmogan.fields.files import digest
@@ -161,19 +163,56 @@ class FieldSet:
         return self.path / self.shards[number].file if self.path.is_dir() else self.path
 
     def read_checked(self, index: int | slice | ArrayLike) -> Fields:
-        """Copy samples into memory as ``[index]`` does, and compare each with its checksum.
+        """Return samples as ``[index]`` does, after a comparison of each with its checksum.
+
+        Neighbours in one file are not copied, and must not be written to.
 
         Raises
         ------
         LayoutError
             If the bytes on the disk are no longer those that were written.
         """
-        samples = self[index]
         rows = np.atleast_1d(self._select(index))
+        samples = self._mapped(rows) if isinstance(index, slice) else self[index]
         for row, sample in zip(rows, samples.reshape(-1, *self.layout.shape), strict=True):
-            if zlib.crc32(sample) != self._checksum[row]:
-                raise LayoutError(f"{self.locate(int(row))}: checksum differs; {AGAIN}")
+            self.require_checksum(int(row), crc32(sample))
         return samples
+
+    def read_planes(self, row: int, start: int, stop: int) -> Fields:
+        """Copy some planes of a cube into memory, with no map, whose pages would count as memory too.
+
+        Parameters
+        ----------
+        row : int
+            Which sample; negative numbers count from the end.
+        start, stop : int
+            Planes [start, stop) of its first axis.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, N, N)
+            Not compared with the checksum, which is of the whole sample: see `require_checksum`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such cube or plane.
+        LayoutError
+            If the file was cut short since the data set was opened.
+        """
+        require_planes(self.layout, start, stop)
+        number, within = (int(part[0]) for part in self._locate(self._select([row])))
+        path, grid = self.shard_path(number), self.layout.grid
+        require_size(path, self.shards[number].bytes)
+        before = FIELD_DTYPE.itemsize * grid**2 * (within * grid + start)
+        offset, count = self._offsets[number] + before, (stop - start) * grid**2
+        cells: Fields = np.fromfile(path, FIELD_DTYPE, count, offset=offset)
+        return cells.reshape(stop - start, grid, grid)
+
+    def require_checksum(self, row: int, found: int) -> None:
+        """Raise `LayoutError` unless this is the CRC-32 of the bytes of a sample that was written."""
+        if found != self._checksum[row]:
+            raise LayoutError(f"{self.locate(row)}: checksum differs; {AGAIN}")
 
     def verify(self, progress: Progress = lambda _done, _total: None) -> None:
         """Read everything and compare it with what was written.
@@ -204,6 +243,13 @@ class FieldSet:
         """Return file and sample number of a row, for messages."""
         number, within = (int(part[0]) for part in self._locate(np.array([row])))
         return f"{self.shard_path(number)}: sample {within}"
+
+    def _mapped(self, rows: NDArray[np.int64]) -> Fields:
+        """Return consecutive samples of one file as they lie there, others as a copy."""
+        numbers, within = self._locate(rows)
+        if not len(rows) or numbers[0] != numbers[-1] or rows[-1] - rows[0] != len(rows) - 1:
+            return self[rows]
+        return self._map(int(numbers[0]))[within[0] : within[-1] + 1]
 
     def _select(self, index: int | slice | ArrayLike) -> NDArray[np.int64]:
         rows = np.asarray(self._rows[index])  # type: ignore[index]
@@ -262,6 +308,13 @@ def read_head(path: Path) -> Head:
         raise LayoutError(f"{path}: {_explain(path, error)}; {AGAIN}") from error
 
 
+def require_planes(layout: Layout, start: int, stop: int) -> None:
+    """Raise `IndexError` unless the samples are cubes, with planes start to stop, one at least."""
+    if layout.dimension != 3 or not 0 <= start < stop <= layout.grid:
+        sample = " x ".join(map(str, layout.shape))
+        raise IndexError(f"planes {start} to {stop} of a sample of {sample} cells; there are none")
+
+
 def require_size(path: Path, size: int) -> None:
     """Raise `LayoutError` unless the file is there and has this size [bytes]."""
     if not path.is_file():
@@ -279,9 +332,40 @@ def unphysical(sample: Fields) -> str:
     return "a density is negative" if low < 0 else ""
 
 
+def combine_crc32(first: int, second: int, length: int) -> int:
+    """Return the CRC-32 of two byte strings in a row.
+
+    Parameters
+    ----------
+    first, second : int
+        CRC-32 of each.
+    length : int
+        Bytes of the second.
+
+    Notes
+    -----
+    The remainder is linear over GF(2): zeros that are appended multiply `first` by a matrix, that of one
+    bit squared again and again, and `second` is added. Its columns are kept as integers.
+    """
+    matrix = [0xEDB88320, *(1 << bit for bit in range(31))]
+    for _ in range(3):
+        matrix = [_multiply(matrix, column) for column in matrix]
+    while length:
+        if length & 1:
+            first = _multiply(matrix, first)
+        matrix = [_multiply(matrix, column) for column in matrix]
+        length >>= 1
+    return first ^ second
+
+
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "may not be read"
     if not h5py.is_hdf5(path):
         return "not an HDF5 file"
     return "truncated" if "truncated" in str(error) else f"damaged ({error})"
+
+
+def _multiply(matrix: Sequence[int], vector: int) -> int:
+    columns = (column for bit, column in enumerate(matrix) if vector >> bit & 1)
+    return functools.reduce(operator.xor, columns, 0)

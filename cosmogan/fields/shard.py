@@ -1,6 +1,5 @@
 """Writing one HDF5 file of density fields: checked, whole or absent, the same bytes each time."""
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from zlib_ng.zlib_ng import crc32
 
 from cosmogan.errors import LayoutError
 from cosmogan.fields.dataset import Shard, unphysical
@@ -92,7 +92,7 @@ def _arrays(layout: Layout, samples: Samples) -> dict[str, NDArray[Any]]:
     if (origin["fixed"] != layout.fixed).any():
         raise LayoutError(f"origin: fixed must be {layout.fixed} as in the layout; correct it")
     _refuse_unphysical(fields)
-    checksum = np.array([zlib.crc32(sample) for sample in fields], CHECKSUM_DTYPE)
+    checksum = np.array([crc32(sample) for sample in fields], CHECKSUM_DTYPE)
     return {"fields": fields, "parameters": parameters, "origin": origin, "checksum": checksum}
 
 

@@ -1,7 +1,7 @@
 """The only place that starts or joins Ray and Dask.
 
 `ray_cluster` starts a private Ray on this machine, or joins the one of ``RAY_ADDRESS``; `scatter`
-and `pool` spread work over it; `dask_threads` says how Dask computes. What is started is safe by
+and `pool` spread work over it; `dask_cluster` says where Dask computes. What is started is safe by
 default:
 
 * All of a private cluster listens on loopback only.
@@ -14,7 +14,7 @@ default:
 
 A cluster of several machines is started by `ray start` (see ``cluster/``), and there Ray's processes
 listen on all interfaces: the token protects them, traffic is clear text unless ``RAY_USE_TLS`` is set.
-Dask computes in threads of this process and listens nowhere.
+Dask computes in threads of this process and listens nowhere, unless `dask_cluster` is told another place.
 """
 
 import collections
@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from cosmogan.errors import CosmoganError, ResourceError
+from cosmogan.session.dask import dask_cluster, dask_threads
 from cosmogan.session.private import (
     available_cpus,
     environment,
@@ -35,7 +36,15 @@ from cosmogan.session.private import (
     write_token,
 )
 
-__all__ = ["WORKER_ENVIRONMENT", "available_cpus", "dask_threads", "pool", "ray_cluster", "scatter"]
+__all__ = [
+    "WORKER_ENVIRONMENT",
+    "available_cpus",
+    "dask_cluster",
+    "dask_threads",
+    "pool",
+    "ray_cluster",
+    "scatter",
+]
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -195,27 +204,6 @@ def pool(
         finally:
             for holder in held if ray.is_initialized() else ():
                 ray.kill(holder)
-
-
-@contextlib.contextmanager
-def dask_threads(workers: int | None = None) -> Iterator[int]:
-    """Let Dask compute in threads of this process inside the block.
-
-    Parameters
-    ----------
-    workers : int, optional
-        Threads; by default as many as there are CPUs.
-
-    Yields
-    ------
-    int
-        The number of threads.
-    """
-    import dask
-
-    count = workers or available_cpus()
-    with dask.config.set(scheduler="threads", num_workers=count):
-        yield count
 
 
 def _connected() -> bool:

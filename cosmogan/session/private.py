@@ -31,6 +31,20 @@ def available_cpus() -> int:
         return count
 
 
+def available_memory() -> int:
+    """Return the memory that this process may still take: what is free, within its cgroup [bytes]."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    try:
+        most, used = (
+            int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii"))
+            for name in ("memory.max", "memory.current")
+        )
+        return max(0, min(free, most - used))
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        return free
+
+
 @contextlib.contextmanager
 def environment(values: Mapping[str, str], drop: Sequence[str] = ()) -> Iterator[None]:
     """Set, and remove, environment variables inside the block."""

@@ -250,16 +250,43 @@ def sums_of_modes(
         _sweep(modes[None], *_weights(grid, window, [0]), found.of_square, one)
         return one[0, :-1]
     n = np.minimum(np.arange(grid), grid - np.arange(grid))
-    planes = np.empty((grid, len(found.modes) + 1))
+    planes = np.empty((grid, len(found.modes)))
     step = -(-grid // (4 * workers))
 
     def measure(start: int) -> None:
         part = slice(start, start + step)
-        _sweep(modes[part], *_weights(grid, window, n[part]), found.of_square, planes[part])
+        planes[part] = sums_of_planes(modes[part], n[part], found, window)
 
     for_each(measure, range(0, grid, step), workers)
-    total: NDArray[np.float64] = planes[:, :-1].sum(axis=0)
+    total: NDArray[np.float64] = planes.sum(axis=0)
     return total
+
+
+def sums_of_planes(
+    modes: Modes,
+    plane: Sequence[int] | NDArray[np.int64],
+    found: Shells,
+    window: str | None = None,
+) -> NDArray[np.float64]:
+    """Sum |FFT|^2 / W^2 over each shell, in each of some planes across the transform of a cube.
+
+    Parameters
+    ----------
+    modes : (p, N, N // 2 + 1) ndarray
+        Rows run along the other axis that is not halved.
+    plane : (p,) array_like of int
+        Wavenumber |n| of each plane along the axis it lies across, 0 to N // 2.
+    found, window
+        As in `sums_of_modes`.
+
+    Returns
+    -------
+    (p, b) ndarray
+        Each row depends on its plane alone; all N of them add up to `sums_of_modes`.
+    """
+    out = np.empty((len(modes), len(found.modes) + 1))
+    _sweep(modes, *_weights(modes.shape[1], window, plane), found.of_square, out)
+    return out[:, :-1]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

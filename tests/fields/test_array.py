@@ -1,5 +1,7 @@
 """Plain arrays become fields that can be measured, and are refused where they make no sense."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pytest
@@ -190,6 +192,75 @@ def test_large_numbers_are_scaled_before_they_are_rounded(keep):
     array = density(2, 8, 8)
     found = opened(keep(2e43 * array), quantity="density").read_checked(slice(0, 2))
     np.testing.assert_allclose(found, array / array.mean(), rtol=1e-6)
+
+
+QUANTITIES = ("density over mean", "overdensity", "density")
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("single", [True, False], ids=["one cube", "cubes"])
+def test_planes_are_those_of_the_field_to_the_last_bit(keep, single, quantity):
+    array = density(3, 8, 8, 8) - (quantity == "overdensity")
+    fields = opened(keep(array[0] if single else array), quantity=quantity)
+    for row in range(len(fields)):
+        whole = fields.read_checked(slice(row, row + 1))[0]
+        for start, stop in ((0, 8), (3, 4), (5, 8)):
+            planes = fields.read_planes(row, start, stop)
+            assert planes.dtype == np.float32
+            np.testing.assert_array_equal(planes, whole[start:stop])
+    np.testing.assert_array_equal(fields.read_planes(-1, 7, 8)[0], whole[7])
+
+
+def test_planes_of_an_array_in_the_order_of_fortran_are_the_same(tmp_path):
+    array = density(8, 8, 8)
+    fields = opened(save(tmp_path / "field.npy", np.asfortranarray(array)))
+    np.testing.assert_array_equal(fields.read_planes(0, 2, 5), array[2:5].astype(np.float32))
+
+
+def test_planes_that_are_not_there_are_an_index_error(keep):
+    fields = opened(keep(density(2, 8, 8, 8)))
+    for row, start, stop in ((2, 0, 1), (0, 0, 9), (0, 1, 1), (0, -1, 2)):
+        with pytest.raises(IndexError):
+            fields.read_planes(row, start, stop)
+    with pytest.raises(IndexError, match="of a sample of 8 x 8 cells"):
+        opened(keep(density(2, 8, 8), "slices")).read_planes(0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "not finite"), (-0.1, "a negative density")]
+)
+def test_a_bad_number_in_a_plane_is_told_by_file_and_field(keep, monkeypatch, value, message):
+    array = density(3, 8, 8, 8)
+    path = keep(array)
+    fields = opened(path, quantity="density")
+    array[1, 6, 2, 3] = value
+    keep(array)
+    fields.read_planes(1, 0, 6)
+    with pytest.raises(LayoutError, match=rf"{path.name}: field 1 holds .*{message}"):
+        fields.read_planes(1, 5, 8)
+
+
+@pytest.mark.parametrize("shape", [(7, 8, 8), (8, 8, 8), (3, 8, 8, 8), (16, 16)])
+@pytest.mark.parametrize("cells", [1, 100, 600])
+def test_the_mean_of_all_is_the_same_however_few_cells_are_read_at_a_time(
+    keep, monkeypatch, shape, cells
+):
+    array = density(*shape)
+    monkeypatch.setattr("cosmogan.fields.array._MEAN_CELLS", cells)
+    found = opened(keep(array), quantity="density").read_checked(slice(None))
+    expected = (array / array.mean()).reshape(found.shape)
+    np.testing.assert_allclose(found, expected, rtol=2e-7)  # half a bit of float32, and of the mean
+
+
+def test_it_may_be_pickled_and_holds_no_numbers(keep):
+    array = density(9, 64, 64)
+    fields = opened(keep(array), quantity="density")
+    moved = pickle.dumps(fields)
+    assert len(moved) < array.nbytes / 50
+    index = slice(2, 5)
+    np.testing.assert_array_equal(
+        pickle.loads(moved).read_checked(index), fields.read_checked(index)
+    )
 
 
 def test_two_data_sets_of_a_file_have_two_names(tmp_path):

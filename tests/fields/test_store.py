@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -443,6 +444,71 @@ def test_an_unfinished_folder_says_so(folder):
         store.open_fields(folder)
 
 
+# Planes
+
+
+CUBES = {"dimension": 3, "grid": 6, "box_size": 12.0, "thickness": 12.0}
+
+
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_planes_are_those_of_the_sample(data, tmp_path_factory, make_universe):
+    fields = make_universe(tmp_path_factory.mktemp("cubes") / "a.fields", shards=2, rows=2, **CUBES)
+    row, start = data.draw(st.integers(-4, 3)), data.draw(st.integers(0, 5))
+    stop = data.draw(st.integers(start + 1, 6))
+    planes = fields.read_planes(row, start, stop)
+    assert planes.dtype == np.float32
+    np.testing.assert_array_equal(planes, fields[row][start:stop])
+
+
+@pytest.mark.parametrize(
+    ("row", "start", "stop"), [(0, 0, 7), (0, -1, 2), (0, 3, 3), (0, 4, 2), (4, 0, 1), (-5, 0, 1)]
+)
+def test_planes_that_are_not_there_are_an_index_error(tmp_path, make_universe, row, start, stop):
+    fields = make_universe(tmp_path / "a.fields", shards=2, rows=2, **CUBES)
+    with pytest.raises(IndexError):
+        fields.read_planes(row, start, stop)
+
+
+def test_slices_have_no_planes(universe):
+    with pytest.raises(
+        IndexError, match="planes 0 to 1 of a sample of 8 x 8 cells; there are none"
+    ):
+        universe.read_planes(0, 0, 1)
+
+
+def test_planes_of_a_shard_truncated_after_opening_are_refused(tmp_path, make_universe):
+    fields = make_universe(tmp_path / "a.fields", shards=2, rows=2, **CUBES)
+    fields.shard_path(1).write_bytes(b"")
+    fields.read_planes(1, 0, 6)
+    with raises(LayoutError, "shard-00001.h5", "0 bytes"):
+        fields.read_planes(2, 0, 6)
+
+
+def test_planes_leave_no_map_behind(tmp_path, make_universe):
+    fields = make_universe(tmp_path / "a.fields", shards=1, rows=1, **CUBES)
+    fields.read_planes(0, 0, 6)
+    assert str(fields.shard_path(0)) not in Path("/proc/self/maps").read_text()
+    assert fields[0].any()
+    assert str(fields.shard_path(0)) in Path("/proc/self/maps").read_text()
+
+
+def test_a_checksum_of_another_sample_is_refused(universe):
+    universe.require_checksum(5, zlib.crc32(universe[5]))
+    with raises(LayoutError, "shard-00001.h5: sample 1", "checksum differs", "delete it"):
+        universe.require_checksum(5, zlib.crc32(universe[6]))
+
+
+@given(parts=st.lists(st.binary(max_size=300), max_size=6), zeros=st.integers(0, 100_000))
+@settings(deadline=None)
+def test_checksums_of_parts_combine_into_that_of_the_whole(parts, zeros):
+    parts = [*parts, bytes(zeros)]
+    crc = 0
+    for part in parts:
+        crc = dataset.combine_crc32(crc, zlib.crc32(part), len(part))
+    assert crc == zlib.crc32(b"".join(parts))
+
+
 # Damage
 
 
@@ -487,7 +553,7 @@ def test_verify_finds_what_others_wrote(fields_folder, value, rule):
     file = fields_folder / "shard-00000.h5"
     with h5py.File(file, "r+") as handle:
         handle["fields"][3, 0, 0] = value
-        handle["checksum"][3] = dataset.zlib.crc32(handle["fields"][3])
+        handle["checksum"][3] = zlib.crc32(handle["fields"][3])
     with raises(LayoutError, f"{file}: sample 3", rule):
         store.open_fields(file).verify()
 

@@ -123,7 +123,7 @@ def test_progress_counts_every_field_once(fields, tmp_path):
     done = [state[0] for state in told]
     assert done == sorted(done)
     assert told[-1] == (len(fields), len(fields))
-    assert len(told) == 3  # blocks of 64 of 141 fields
+    assert len(told) == 4  # none, then blocks of 64 of 141 fields
 
 
 def test_what_is_complete_is_not_measured_again(fields, tmp_path, monkeypatch):

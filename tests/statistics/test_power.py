@@ -250,3 +250,22 @@ def test_logarithmic_shells_reach_from_the_first_mode_to_the_nyquist_wavenumber(
 def test_logarithmic_shells_that_make_no_sense_are_refused(grid, per_decade):
     with pytest.raises(RecipeError, match=f"grid = {grid}, per_decade = {per_decade}"):
         log_edges(grid, per_decade)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:powerbox")
+@pytest.mark.parametrize("shape", [(96, 96), (40, 40, 40)])
+def test_it_is_the_spectrum_of_powerbox_with_the_same_edges(shape):
+    """powerbox takes float edges: a whisker below the integers, no mode changes its shell."""
+    from powerbox import get_power
+
+    delta = np.random.default_rng(8).standard_normal(shape)
+    edges = np.arange(1.0, shape[0] // 2 + 1)
+    theirs = get_power(
+        delta,
+        250.0,
+        bins=2 * np.pi / 250 * edges * (1 - 1e-7),
+        dimensionless=False,
+        ignore_zero_mode=True,
+    )
+    ours = power_spectrum(delta, 250.0)
+    np.testing.assert_allclose(ours.power, theirs.power, rtol=1e-6)

@@ -1,0 +1,405 @@
+"""Whether a fresh network, trained to tell emulated from simulated fields, can do so on unseen ones.
+
+The classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545). Its AUC is the chance
+that of one emulated and one simulated field it picks the right one: 1/2 if they are alike. Who sees
+what decides what the answer means::
+
+    trained on   the emulator's own training simulations    v half of the emulated simulations
+    judged on    all held-out simulations                   v the other half
+
+* The judged fields are new to everyone: on fields it has seen even noise is told apart. Given the
+  network, all simulations that judge it are then independent draws.
+* The training simulations are the many, and the emulator shares their luck: what tells the two apart
+  is wrong with the emulator. A few other simulations differ from it by cosmic variance too; that a
+  network would learn, and none of it holds on held-out fields. A copy of a training field bears both
+  labels: copying is no offence here, nearest neighbours are to find it.
+* Cross-fitting, by halves of the held-out simulations, would train on those that then judge. Where
+  the two networks look for the same, one half's luck is the other's, and no estimate of the error
+  knows (Bengio and Grandvalet 2004, JMLR 5, 1089).
+
+Chance is that of simulations: slices of one share its large scales, and DeLong's error (1988) would
+count each for itself. Permuting the labels of simulations is exact only if they are exchangeable,
+and the mean over a box and a single slice are not; for 8 against 4 there are but 495 ways. So the
+placements (which share of the other side a field ranks above) are summed by simulation (Obuchowski
+1997, Biometrics 53, 567), and Student's t with Welch's degrees of freedom allows for the few. What
+learned from n simulations may be as far off as n simulations are: that error is added, as it is in
+the verdict.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import scipy.special
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cosmogan.compare.contrast import LEVEL
+from cosmogan.compare.floor import FALSE_ALARMS
+from cosmogan.errors import LayoutError, RecipeError, SplitError, TrainingError
+from cosmogan.fields.dataset import Progress
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
+from cosmogan.models.discriminator import Whitening
+from cosmogan.models.orientation import draw_orientation, orient
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.summaries import squared_modes
+from cosmogan.statistics.pdf import finite
+from cosmogan.statistics.shells import stack
+
+Array = NDArray[np.float64]
+
+KM = 0.7
+STEPS = 600
+"""Steps of the classifier: fixed, since nothing may be tuned on what is judged."""
+BATCH = 32
+"""Fields in a step, half of them emulated."""
+WIDTHS = (16, 32, 64)
+"""Channels at 1/2, 1/4 and 1/8 of the grid."""
+DENSITY_SCALE = 0.5
+"""Where the logarithm of the density takes over [mean density]."""
+LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 1e-2, 0.1
+_SPLIT, _WEIGHTS, _FIELDS, _TURNS = 1, 2, 3, 4  # purposes of random numbers
+_SCORED = 64  # fields in memory at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """Fields and the simulations they were cut from.
+
+    Attributes
+    ----------
+    fields : (n, N, N) or (n, N, N, N) ndarray of float32
+        Density over mean, periodic, N even.
+    simulation : (n,) ndarray of int64
+        Fields of one simulation are not independent.
+    """
+
+    fields: NDArray[np.float32]
+    simulation: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """How emulated the judged fields look.
+
+    Attributes
+    ----------
+    score : (n,) ndarray of float64
+        Only their order counts.
+    simulation : (n,) ndarray of int64
+        As in `Side`.
+    """
+
+    score: Array
+    simulation: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """What the classifier made of fields it never saw.
+
+    Attributes
+    ----------
+    auc : float
+        Chance that of one emulated and one simulated field the emulated one looks the more so.
+    low, high : float
+        95 % interval of `auc`; from 0 to 1 if a side has a single simulation.
+    p_value : float
+        Chance of an AUC at least as large if nothing is wrong: one-sided, since a network that
+        learned something wrong tells the two apart no better than one that learned nothing.
+    fields, simulations : tuple of int
+        How many were judged, emulated and simulated.
+    steps : int
+        Steps the classifier was trained for.
+    """
+
+    auc: float
+    low: float
+    high: float
+    p_value: float
+    fields: tuple[int, int]
+    simulations: tuple[int, int]
+    steps: int
+
+    @property
+    def alarm(self) -> bool:
+        """Whether emulated fields can be told from simulated ones; so can 5 % of perfect ones."""
+        return self.p_value <= FALSE_ALARMS
+
+
+def classify(
+    emulated: Side,
+    training: Side,
+    truth: Side,
+    *,
+    seed: int = 0,
+    learned: bool = True,
+    steps: int = STEPS,
+    progress: Progress = lambda _done, _total: None,
+) -> Classified:
+    """Train a classifier, and let it judge fields that neither it nor the emulator has seen.
+
+    Parameters
+    ----------
+    emulated : Side
+        At least two simulations; one half is learned from, the other judged.
+    training : Side
+        The simulations the emulator learned from.
+    truth : Side
+        Held-out simulations that nothing was trained or chosen by.
+    seed : int
+        Same seed and number of torch threads, same bits.
+    learned : bool
+        Whether the emulator owes the error of the training simulations: not if it is one that
+        learned nothing.
+    steps : int
+        How long to train. A step takes `BATCH` fields; its time goes with their cells.
+    progress : callable
+        Called with steps done and steps in all.
+
+    Raises
+    ------
+    LayoutError
+        If fields are not square or cubic, not of one and an even size, negative or not finite.
+    SplitError
+        If the truth shares a simulation with another side, or the emulated fields are of one
+        simulation.
+    RecipeError
+        If there are no steps.
+    TrainingError
+        If the loss is not finite.
+
+    Notes
+    -----
+    Torch's own random numbers stay as they were.
+    """
+    if steps < 1:
+        raise RecipeError(f"steps = {steps}: the classifier must learn; give at least 1")
+    _check_sides({"emulated": emulated, "training": training, "truth": truth})
+    learning, judged = split(emulated, seed)
+    scaling = Scaling.fit(training.fields, DENSITY_SCALE)
+    network = _fresh(training.fields, scaling, seed)
+    _train(network, (learning, training), scaling, (seed, steps), progress)
+    scores = [
+        Scores(score=_score(network, side.fields, scaling), simulation=side.simulation)
+        for side in (judged, truth)
+    ]
+    owed = np.unique(training.simulation).size if learned else 0
+    return weigh(*scores, owed=owed, steps=steps)
+
+
+def split(side: Side, seed: int = 0) -> tuple[Side, Side]:
+    """Share the simulations of a side out by lot; the second half has one more if they are odd.
+
+    Raises
+    ------
+    SplitError
+        If there is but one.
+    """
+    simulations = np.unique(side.simulation)
+    if simulations.size < 2:
+        raise SplitError(
+            f"{len(side.simulation)} emulated fields of {simulations.size} simulation: a classifier "
+            "must be judged by others than it learns from; emulate at least two"
+        )
+    random = np.random.default_rng(derive_seed(seed, _SPLIT))
+    first = np.isin(side.simulation, random.permutation(simulations)[: simulations.size // 2])
+    one, other = (
+        Side(fields=side.fields[at], simulation=side.simulation[at]) for at in (first, ~first)
+    )
+    return one, other
+
+
+def weigh(emulated: Scores, truth: Scores, *, owed: int = 0, steps: int = 0) -> Classified:
+    """Weigh scores of judged fields, the simulations being the unit of chance.
+
+    Parameters
+    ----------
+    emulated, truth : Scores
+        Of fields that had no part in the training.
+    owed : int
+        How many simulations the emulator learned from; 0 for none.
+    steps : int
+        How long the classifier was trained.
+
+    Notes
+    -----
+    A = mean over emulated fields e of p_e, the share of the true fields with lower scores, equal ones
+    counted half. With T_i the sum over the fields of simulation i of p_e - A, the emulated side
+    adds n / (n - 1) sum T_i^2 / (fields)^2 to the variance of A, and so does the true side with
+    its placements, times 1 + n / owed. Half a field on either side is the resolution, lest
+    perfect separation claim to be known perfectly.
+    """
+    above = _share_below(emulated.score, truth.score)
+    below = 1 - _share_below(truth.score, emulated.score)
+    auc = float(above.mean())
+    sizes = tuple(np.unique(side.simulation).size for side in (emulated, truth))
+    low, high, p_value = 0.0, 1.0, 1.0
+    if min(sizes) > 1:
+        shared = 1 + sizes[1] / owed if owed else 1.0
+        variances = np.array(
+            [_variance(above, emulated.simulation), shared * _variance(below, truth.simulation)]
+        )
+        freedom = variances.sum() ** 2 / (variances**2 / (np.array(sizes) - 1)).sum()
+        error = math.sqrt(variances.sum())
+        half = error * float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
+        low, high = max(auc - half, 0.0), min(auc + half, 1.0)
+        p_value = float(scipy.special.stdtr(freedom, (0.5 - auc) / error))
+    return Classified(
+        auc=auc,
+        low=low,
+        high=high,
+        p_value=p_value,
+        fields=(emulated.score.size, truth.score.size),
+        simulations=(sizes[0], sizes[1]),
+        steps=steps,
+    )
+
+
+def _share_below(scores: Array, others: Array) -> Array:
+    """Return which share of the others lies below each score, equal ones counted half."""
+    ordered = np.sort(others)
+    left, right = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    share: Array = (left + right) / (2 * others.size)
+    return share
+
+
+def _variance(placement: Array, simulation: NDArray[np.int64]) -> float:
+    """Return the variance of the mean placement over whole simulations."""
+    _, member = np.unique(simulation, return_inverse=True)
+    sums = np.bincount(member, placement - placement.mean())
+    scatter = sums.size / (sums.size - 1) * float((sums**2).sum())
+    return (scatter + 0.25) / placement.size**2
+
+
+class Classifier(nn.Module):
+    """A small convolutional network that sees a field and its whitened copy.
+
+    In the copy small scales have as much power as large ones. Circular padding, blurred strides and
+    a mean over the box make the score blind to shifts by 8 cells. Beside the mean over the box of
+    each feature stands its scatter: how strong structure is, not only how much of it there is.
+
+    Parameters
+    ----------
+    grid, dimension : int
+        Cells per side and spatial axes of the fields.
+    """
+
+    seen: Tensor
+
+    def __init__(self, grid: int, dimension: int, *, k_max: float) -> None:
+        super().__init__()
+        self.axes = tuple(range(-dimension, 0))
+        square = torch.from_numpy(squared_modes(grid, dimension))
+        self.register_buffer("seen", (square <= (k_max * grid / 2) ** 2).float())
+        widths = [w for level, w in enumerate(WIDTHS) if grid % 2 ** (level + 1) == 0]
+        self.whitening = Whitening(grid, dimension)
+        self.stem = Convolution(dimension, 2 * 2**dimension, widths[0])
+        self.blocks = nn.ModuleList(ResidualBlock(dimension, w, depth=len(widths)) for w in widths)
+        self.widen = nn.ModuleList(
+            Convolution(dimension, fine, coarse, width=1, bias=False)
+            for fine, coarse in pairwise(widths)
+        )
+        self.last = Convolution(dimension, widths[-1], widths[-1])
+        self.answer = nn.Linear(2 * widths[-1], 1)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return the log odds (n,) that fields (n, 1, N, ...) in training space are emulated."""
+        modes = torch.fft.rfftn(y, dim=self.axes) * self.seen
+        both = torch.cat([modes, modes * self.whitening.factor], 1)
+        x = self.stem(space_to_depth(torch.fft.irfftn(both, s=y.shape[2:], dim=self.axes)))
+        for level, block in enumerate(self.blocks):
+            if level:
+                x = self.widen[level - 1](halve(x))
+            x = block(x)
+        features = activate(self.last(activate(x))).flatten(2)
+        scatter = torch.sqrt(features.var(2, correction=0) + 1e-6)  # a root has no slope at zero
+        odds: Tensor = self.answer(torch.cat([features.mean(2), scatter], 1))[:, 0]
+        return odds
+
+
+def _fresh(fields: NDArray[np.float32], scaling: Scaling, seed: int) -> Classifier:
+    """Return a classifier that has learned nothing; whitening is that of the training fields."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, _WEIGHTS))
+        network = Classifier(fields.shape[-1], fields.ndim - 1, k_max=KM)
+    nn.init.zeros_(network.answer.weight)
+    nn.init.zeros_(network.answer.bias)
+    network.whitening.fit(_scaled(fields, scaling))
+    return network
+
+
+def _train(
+    network: Classifier,
+    sides: tuple[Side, Side],
+    scaling: Scaling,
+    course: tuple[int, int],
+    progress: Progress,
+) -> None:
+    """Show the network as many emulated as simulated fields in each step, all turned at random."""
+    seed, steps = course
+    adam = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    rise = max(1, round(WARM_UP * steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda s: min(1.0, (s + 1) / rise) * 0.5 * (1 + math.cos(math.pi * s / steps))
+    )
+    half = BATCH // 2
+    label = torch.cat([torch.ones(half), torch.zeros(half)])
+    for step in range(steps):
+        random = np.random.default_rng(derive_seed(seed, _FIELDS, step))
+        chosen = [side.fields[random.integers(0, len(side.fields), half)] for side in sides]
+        y = _scaled(np.concatenate(chosen), scaling)
+        turns = [
+            draw_orientation(derive_seed(seed, _TURNS, step, i), y.ndim - 2, y.shape[-1])
+            for i in range(BATCH)
+        ]
+        loss = functional.binary_cross_entropy_with_logits(network(orient(y, turns)), label)
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"classifier: the loss is {loss.item()} in step {step + 1} of {steps}; look for "
+                "fields far outside the range of the training simulations"
+            )
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        schedule.step()
+        progress(step + 1, steps)
+
+
+@torch.no_grad()
+def _score(network: Classifier, fields: NDArray[np.float32], scaling: Scaling) -> Array:
+    blocks = (fields[i : i + _SCORED] for i in range(0, len(fields), _SCORED))
+    odds = torch.cat([network(_scaled(block, scaling)) for block in blocks])
+    if not bool(torch.isfinite(odds).all()):
+        raise TrainingError("classifier: a score is not finite; the last step diverged, take fewer")
+    return odds.double().numpy()
+
+
+def _scaled(fields: NDArray[np.float32], scaling: Scaling) -> Tensor:
+    """Return (n, 1, N, ...) in training space."""
+    return torch.from_numpy(scaling.forward(fields).astype(np.float32, copy=False))[:, None]
+
+
+def _check_sides(sides: dict[str, Side]) -> None:
+    shape = sides["truth"].fields.shape[1:]
+    for name, side in sides.items():
+        fields = finite(stack(side.fields, 1.0))
+        if len(fields) != len(side.simulation) or fields.shape[1:] != shape or shape[-1] % 2:
+            raise LayoutError(
+                f"{name}: {len(fields)} fields {fields.shape[1:]} of {len(side.simulation)} "
+                f"simulation numbers, the truth's are {shape}; give one number a field, and fields of "
+                "one even size"
+            )
+        if fields.min() < 0:
+            raise LayoutError(f"{name}: a density of {fields.min():.3g}; give density over mean")
+    for name in ("emulated", "training"):
+        shared = np.intersect1d(sides[name].simulation, sides["truth"].simulation)
+        if shared.size:
+            raise SplitError(
+                f"{name} and truth share simulation {shared[0]}; judge by simulations that nothing "
+                "else has seen"
+            )
