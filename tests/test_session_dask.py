@@ -1,5 +1,6 @@
 """Dask in threads, processes, actors of Ray, jobs: the same results, whatever dies, and nobody else gets in."""
 
+import copy
 import json
 import logging
 import os
@@ -78,8 +79,7 @@ def test_results_come_in_order_from_everywhere(anywhere):
     assert anywhere.compute(late, []) == []
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("where", [None, "local"])
+@pytest.mark.parametrize(("where", "workers"), [(None, 1), (None, 3), ("local", 3)])
 def test_the_number_of_workers_changes_nothing(where, workers):
     def third(x, y=0.0):
         return (x + y) / 3
@@ -248,13 +248,16 @@ def test_a_call_that_always_kills_its_worker_is_one_line(local):
 
 
 def test_a_process_that_takes_more_memory_than_it_may_is_ended():
+    import dask
+
     def take(size):
         held = bytearray(size)
         held[:: os.sysconf("SC_PAGESIZE")] = bytes([1]) * len(held[:: os.sysconf("SC_PAGESIZE")])
         time.sleep(1)
         return len(held)
 
-    with session.dask_cluster("local", workers=1, memory=400_000_000) as workers:
+    once = dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    with once, session.dask_cluster("local", workers=1, memory=400_000_000) as workers:
         assert workers.compute(take, [(1000,)]) == [1000]
         with pytest.raises(ResourceError, match="look for too little memory"):
             workers.compute(take, [(500_000_000,)])
@@ -278,13 +281,19 @@ def listening(processes):
     }
 
 
-def test_processes_of_this_machine_listen_on_loopback_only():
+def test_processes_of_this_machine_listen_on_loopback_only_and_serve_no_page():
+    import urllib.request
+
     before = listening(family())
-    with session.dask_cluster("local", workers=2) as workers:
-        workers.compute(square, [(1,), (2,)])
+    with session.dask_cluster("local", workers=1) as workers:
+        workers.compute(square, [(1,)])
         found = listening(family()) - before
-    assert len(found) >= 5  # the scheduler, two nannies and two workers
-    assert {ip for ip, _ in found} <= LOOPBACK
+        assert len(found) >= 3  # the scheduler, a nanny and a worker
+        assert {ip for ip, _ in found} <= LOOPBACK
+        for ip, port in found:
+            for page in ("health", "status", "metrics", "info/main/workers.html"):
+                with pytest.raises(OSError, match=r"Not Found|reset|closed|timed out"):
+                    urllib.request.urlopen(f"http://{ip}:{port}/{page}", timeout=1)
 
 
 @pytest.mark.cluster
@@ -312,16 +321,6 @@ def test_without_the_certificate_nobody_is_let_in(anywhere):
     assert anywhere.compute(square, [(3,)]) == [9]
 
 
-def test_no_page_is_served(local):
-    import urllib.error
-    import urllib.request
-
-    assert local.client.scheduler_info(n_workers=-1)["services"].keys() <= {"dashboard"}
-    for ip, port in listening([psutil.Process()]):
-        with pytest.raises((OSError, urllib.error.HTTPError)):
-            urllib.request.urlopen(f"http://{ip}:{port}/status", timeout=1)
-
-
 # What workers find, and what is left
 
 
@@ -334,7 +333,8 @@ def test_workers_keep_their_memory_and_compute_on_one_thread(request, where):
 
 
 LIFE = """
-import json, logging, os, signal, sys, time, warnings
+import os, sys, warnings
+import dask
 warnings.simplefilter("error")
 from pathlib import Path
 from cosmogan import session
@@ -345,16 +345,8 @@ def die_once(folder):
         os.kill(os.getpid(), 9)
     return os.getpid()
 
-def state():
-    import dask, distributed
-    levels = {name: logging.getLogger(name).level for name in ("distributed", "distributed.client")}
-    return [dict(os.environ), dask.config.config, levels]
-
 if __name__ == "__main__":
-    if sys.argv[2] == "late":   # the configuration is read while it is changed
-        first = None
-    else:
-        first = json.dumps(state(), default=str, sort_keys=True)
+    before = dict(os.environ)
     with session.dask_cluster("local", workers=2) as workers:
         pids = workers.compute(die_once, [(sys.argv[1],)])
         from distributed.client import default_client
@@ -366,13 +358,13 @@ if __name__ == "__main__":
         print(workers.client.run(os.getpid).values(), flush=True)
         if sys.argv[2] == "kill":
             os.kill(os.getpid(), 9)
-    last = json.dumps(state(), default=str, sort_keys=True)
-    print(first is None or first == last)
-    print(json.dumps(state()[1]["distributed"]["worker"]["memory"]["target"]))
+    # Dask's own defaults, which came while they were changed.
+    print(dask.config.get("distributed.worker.memory.target"))
+    print(before == dict(os.environ))
 """
 
 
-@pytest.mark.parametrize("how", ["early", "late", "kill"])
+@pytest.mark.parametrize("how", ["end", "kill"])
 def test_it_is_quiet_and_leaves_nothing_not_even_when_it_is_killed(tmp_path, how):
     script, temporary = tmp_path / "life.py", tmp_path / "tmp"
     script.write_text(LIFE)
@@ -395,7 +387,7 @@ def test_it_is_quiet_and_leaves_nothing_not_even_when_it_is_killed(tmp_path, how
         assert all("resource_tracker" in line for line in done.stderr.splitlines()[::2])
     else:
         assert done.stderr == ""
-        assert lines[2:] == ["True", "0.6"]
+        assert lines[2:] == ["0.6", "True"]
         assert list(temporary.iterdir()) == []
     for _ in range(100):
         if not (left := [pid for pid in pids if psutil.pid_exists(pid)]):
@@ -406,14 +398,21 @@ def test_it_is_quiet_and_leaves_nothing_not_even_when_it_is_killed(tmp_path, how
     assert list(temporary.iterdir()) == []
 
 
-def test_it_leaves_no_process_and_no_logger_changed():
-    level = logging.getLogger("distributed").level
-    before = set(family())
+def test_it_leaves_no_process_and_nothing_changed():
+    import dask
+    import distributed  # noqa: F401  (it adds its defaults)
+
+    def state():
+        names = ("distributed", "distributed.client", "asyncio")
+        levels = [logging.getLogger(name).level for name in names]
+        return levels, copy.deepcopy(dask.config.config), dict(os.environ)
+
+    before, processes = state(), set(family())
     with session.dask_cluster("local", workers=1) as workers:
         workers.compute(square, [(1,)])
-        assert set(family()) != before
-    assert set(family()) == before
-    assert logging.getLogger("distributed").level == level
+        assert set(family()) != processes
+    assert set(family()) == processes
+    assert state() == before
 
 
 # Elsewhere
@@ -479,7 +478,9 @@ def test_a_scheduler_that_runs_is_joined_with_its_certificate_alone(scheduler):
     assert process.poll() is None
 
 
-def test_a_scheduler_without_tls_is_warned_of_and_may_be_lost(scheduler, caplog, monkeypatch):
+def test_a_scheduler_without_tls_is_warned_of_and_may_be_lost(
+    scheduler, caplog, capfd, monkeypatch
+):
     import dask
 
     process, address, _ = scheduler("tcp")
@@ -500,6 +501,8 @@ def test_a_scheduler_without_tls_is_warned_of_and_may_be_lost(scheduler, caplog,
         with pytest.raises(ResourceError, match=r"^wait: the scheduler is gone") as caught:
             workers.compute(wait, [(n,) for n in range(100)], kill)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+    assert {record.name for record in caplog.records} == {"cosmogan.session.places"}
 
 
 def test_a_scheduler_without_workers_is_one_line(scheduler, monkeypatch):
@@ -574,10 +577,10 @@ def test_slurm_is_told_what_the_user_wrote_and_what_workers_need(slurm):
         "scheduler-options": {"interface": "ib0"},
     }
     configured = dask.config.set({"jobqueue.slurm": mine})
-    with configured, session.dask_cluster("slurm", workers=2) as workers:
+    with configured, session.dask_cluster("slurm", workers=1) as workers:
         assert workers.compute(square, [(2,), (3,)]) == [4, 9]
-        assert workers.count == 2
-    assert slurm["scale"][0] == 2
+        assert workers.count == 1
+    assert slurm["scale"][0] == 1
     assert slurm["security"].require_encryption
     assert slurm["shared_temp_directory"] == str(Path.home())
     assert slurm["scheduler_options"]["interface"] == "ib0"

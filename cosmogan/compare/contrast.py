@@ -90,9 +90,11 @@ class Contrast:
 
     @cached_property
     def deviation(self) -> Array:
-        """(Q,) studentised deviation; 0 where one simulation on a side gives no error."""
+        """(Q,) studentised deviation; 0 where a lone simulation gives no error, infinite where none is."""
         (candidate, _), (truth, _) = self._scaled()[:2]
-        deviation: Array = (candidate - truth) / np.sqrt(self._variances().sum(axis=0))
+        difference, error = candidate - truth, np.sqrt(self._variances().sum(axis=0))
+        sure = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
+        deviation: Array = np.divide(difference, error, out=sure, where=error > 0)
         return deviation
 
     def student(self) -> Array:

@@ -123,8 +123,15 @@ def weigh(
         for side in sides
     ]
     above = draws[0] if training is None else draws[0] + draws[2] - values[2]
-    ratio = measured(values[0] / values[1], above / draws[1], min(map(len, sides)))
+    value, resampled = _over(np.array(values[0]), np.array(values[1])), _over(above, draws[1])
+    ratio = measured(float(value), resampled, min(map(len, sides)))
     return Correlated(matrix=as_rows(correlation(candidate)[0]), ratio=ratio)
+
+
+def _over(above: Array, below: Array) -> Array:
+    """Return a ratio; not a number where the simulations do not vary."""
+    ratio: Array = above / np.where(below == 0, np.nan, below)
+    return ratio
 
 
 def as_rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
@@ -150,5 +157,5 @@ def floor(pool: Sequence[Products], like: Floor, rng: np.random.Generator) -> Fl
     )
     counts = draw_sides(rng, like.splits, len(together), like.sizes)
     first, second = (off_diagonal(correlation(together, side)) for side in counts)
-    off = np.abs(first / second - 1)
+    off = np.abs(_over(first, second) - 1)
     return replace(like, median=float(np.median(off)), high=float(np.quantile(off, LEVEL)))

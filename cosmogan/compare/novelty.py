@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.special
+import scipy.stats
 from numpy.typing import NDArray
 
 from cosmogan.errors import LayoutError, SplitError
@@ -133,7 +133,7 @@ class Pull:
     error : float
         Its standard error, from the scatter over held-out simulations.
     p_value : float
-        How often chance gives as large an excess.
+        How often chance ranks training simulations as high.
     """
 
     excess: float
@@ -237,9 +237,9 @@ def find_copies(
     What is nearly Gaussian comes to Gumbel's law from shorter tails (Fisher & Tippett 1928), so the test
     errs towards the emulator, by little: in slices of 64^2 cells the threshold is 0.3, and a copy near 1.
 
-    *Pull.* A simulation counts once, by its mean over all emulated fields. With the scatter of the h
-    held-out ones alone, Student's t has h - 1 degrees of freedom, for under the null all scatter alike;
-    training simulations scatter more if one of many is copied, which must not hide it.
+    *Pull.* A simulation counts once, by its mean over all emulated fields, and training and held-out ones
+    are told apart by their ranks (Mann & Whitney 1947): exchangeable as they are under the null, this is
+    exact for any law; means of simulations are skew. It takes 4 + 4, 2 + 10 or 1 + 60 to accuse at all.
 
     256 fields against 512 + 256, slices of 64^2 cells, take half a minute on one core.
 
@@ -340,11 +340,11 @@ def _standard_maxima(values: int, trials: int) -> Array:
 
 
 def _weigh_mean(learned: Array, unseen: Array) -> Pull:
-    """Compare the means of training and held-out simulations by the scatter of the latter."""
-    excess = float(learned.mean() - unseen.mean())
+    """Compare training and held-out simulations by the ranks of their means."""
+    ranks = scipy.stats.mannwhitneyu(learned, unseen, alternative="greater")
     error = float(unseen.std(ddof=1)) * math.sqrt(1 / learned.size + 1 / unseen.size)
-    p_value = float(scipy.special.stdtr(unseen.size - 1, -excess / max(error, _TINY)))
-    return Pull(excess=excess, error=error, p_value=p_value)
+    excess = float(learned.mean() - unseen.mean())
+    return Pull(excess=excess, error=error, p_value=float(ranks.pvalue))
 
 
 def _choose(parts: Sequence[tuple[Numbered, Indices]]) -> _Chosen:

@@ -174,6 +174,7 @@ def _render(
         title=setting.title,
         headline=words.headline(verdict),
         together=words.together(verdict),
+        undecided=words.undecided(verdict),
         lesson=words.lesson(verdict),
         rows=[name for name in ORDER if name in verdict.about.results]
         + [name for name in verdict.about.results if name not in ORDER],

@@ -17,7 +17,7 @@ there are simulations enough to say what a perfect one would score (`cosmogan.co
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +25,13 @@ from numpy.typing import NDArray
 from cosmogan.compare.coverage import Diversity, Features, diversity
 from cosmogan.compare.novelty import Novelty, Numbered, find_copies
 from cosmogan.compare.perraudin import PUBLISHED_N, Scores, ceiling, perraudin_scores
+from cosmogan.compare.placements import Classified
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.units import Array
 from cosmogan.errors import CosmoganError, RecipeError
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.statistics.battery import judged_bins
 from cosmogan.statistics.table import StatisticsTable
-
-if TYPE_CHECKING:
-    from cosmogan.compare.classifier import Classified
 
 Progress = Callable[[int, int], None]
 
@@ -91,7 +89,7 @@ class Samples:
     why: Mapping[str, str]
     novelty: Novelty | None = None
     diversity: Diversity | None = None
-    classified: "Classified | None" = None
+    classified: Classified | None = None
     scores: tuple[Scores, Scores] | None = None
 
     def summary(self) -> dict[str, Any]:
@@ -220,14 +218,16 @@ def _compare_features(
     return diversity(of(emulated), of(truth), of(truth, *others.values()), seed=rules.seed)
 
 
-def _classify(emulated: Side, truth: Side, training: Side, rules: Rules) -> "Classified":
+def _classify(emulated: Side, truth: Side, training: Side, rules: Rules) -> Classified:
     from cosmogan.compare import classifier
 
     sides = (
         classifier.Side(fields=side.fields[rows], simulation=side.table.simulation[rows])
         for side, rows in ((s, _spread(s)) for s in (emulated, training, truth))
     )
-    return classifier.classify(*sides, seed=rules.seed, steps=rules.classifier_steps)
+    return classifier.classify(
+        *sides, seed=rules.seed, k_max=rules.k_max, steps=rules.classifier_steps
+    )
 
 
 def _spread(side: Side) -> NDArray[np.int64]:

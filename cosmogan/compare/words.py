@@ -16,9 +16,9 @@ from cosmogan.compare.findings import (
 from cosmogan.compare.floor import Measured
 
 if TYPE_CHECKING:
-    from cosmogan.compare.classifier import Classified
     from cosmogan.compare.coverage import Diversity
     from cosmogan.compare.novelty import Novelty
+    from cosmogan.compare.placements import Classified
     from cosmogan.compare.samples import Samples
 
 NAMES = {
@@ -62,11 +62,14 @@ def headline(verdict: Verdict) -> str:
 
 def together(verdict: Verdict) -> str:
     """Return what all bins together say, in one sentence."""
+    if undecided(verdict):
+        return (
+            "All bins together say nothing yet: that takes more simulations on either side, and such "
+            "as vary."
+        )
     largest = verdict.about.overall
     size = f"{abs(largest.deviation):.1f} standard errors ({place(largest, verdict.about)})"
     perfect = f"a perfect emulator exceeds {largest.threshold:.1f} in one case of twenty"
-    if not math.isfinite(largest.threshold):
-        perfect = "so few simulations allow any"
     if largest.alarm:
         return (
             f"They can be told from simulations: the largest deviation is {size}, "
@@ -76,6 +79,12 @@ def together(verdict: Verdict) -> str:
         f"They cannot be told from simulations: the largest deviation is {size}, and {perfect} "
         f"({chance(largest.p_value)})."
     )
+
+
+def undecided(verdict: Verdict) -> bool:
+    """Whether a side has a single simulation, or chance alone makes any deviation."""
+    few = min(verdict.simulations, verdict.about.simulations) < 2
+    return few or not math.isfinite(verdict.about.overall.threshold)
 
 
 def lesson(verdict: Verdict) -> str:

@@ -48,19 +48,12 @@ def local(workers: int | None, memory: int | None) -> Iterator[Place]:
     import dask
     from distributed import LocalCluster
 
-    count, variables = workers or available_cpus(), _variables()
+    count = workers or available_cpus()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(private_folder())
-        # Those that the allocator reads must be there before a worker is born: Dask sets them here.
-        stack.enter_context(environment(variables, drop=_SET_BY_DASK))
-        stack.enter_context(
-            dask.config.set(
-                {
-                    "distributed.nanny.pre-spawn-environ": variables,
-                    "temporary-directory": str(folder),
-                }
-            )
-        )
+        stack.enter_context(dask.config.set({"temporary-directory": str(folder)}))
+        # Inherited, also by a worker that takes the place of a dead one: the allocator reads its own early.
+        stack.enter_context(environment(_variables(), drop=_SET_BY_DASK))
         cluster = LocalCluster(
             n_workers=count,
             threads_per_worker=1,

@@ -6,6 +6,7 @@ noise is taken out unless it is asked for: a generated field has no particles, s
 like. `cosmogan.statistics.particles` measures particles themselves, with interlaced grids.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.statistics import assignment
 from cosmogan.statistics.shells import Edges, Fields, Modes, Shells, for_each, shells, stack
+
+_log = logging.getLogger(__name__)
 
 Spectra = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
@@ -64,7 +67,8 @@ def power_spectrum(
         Side L of the box [Mpc/h].
     edges : (b + 1,) array_like, optional
         Edges of the shells, edges[i] <= |n| < edges[i + 1] [fundamental 2 pi / L]. Default: the
-        integers from 1 to N // 2, the last whole shell below the Nyquist wavenumber.
+        integers from 1 to N // 2, the last whole shell below the Nyquist wavenumber; shells beyond that
+        lack modes, and are warned of.
     window : {"ngp", "cic", "tsc", "pcs"}, optional
         Mass assignment to divide out, mode by mode; images of higher wavenumbers stay, so trust
         nothing beyond half the Nyquist wavenumber.
@@ -145,6 +149,12 @@ def power_spectra(
     stacked = stack(fields, box_size)
     grid, dimension = stacked.shape[-1], stacked.ndim - 1
     found = shells(grid, dimension, default_edges(grid) if edges is None else edges)
+    if found.edges[-1] > grid / 2:
+        _log.warning(
+            "edges reach to %g, beyond the Nyquist wavenumber %g: shells there lack modes",
+            found.edges[-1],
+            grid / 2,
+        )
     sums = _square_sums(stacked, found, window, workers)
     if not np.isfinite(sums).all():
         bad = int(np.argmin(np.isfinite(sums).all(axis=1)))

@@ -178,3 +178,13 @@ def test_without_an_amplitude_bins_are_compared_by_their_ratio(rng):
         with_zero.interval(with_zero.student()), without.interval(without.student()), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_sides_that_do_not_vary_differ_for_sure_or_not_at_all():
+    nothing = units(np.zeros((4, 3)))
+    assert contrast(nothing, nothing, signed=True).deviation.tolist() == [0, 0, 0]
+    other = units(np.tile([0.0, 1e-3, -1e-3], (4, 1)))
+    found = contrast(other, nothing, signed=True).deviation
+    assert found[0] == 0
+    assert found[1] > 100
+    assert found[2] < -100

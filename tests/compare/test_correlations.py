@@ -83,3 +83,11 @@ def test_what_learned_owes_the_error_of_its_training_set(run):
         ratio = verdict.about.correlation.ratio
         widths.append(ratio.high - ratio.low)
     assert widths[0] > widths[1]
+
+
+def test_simulations_that_do_not_vary_have_no_correlation_and_break_nothing(run):
+    power = np.ones_like(run["test"]["power"].samples)
+    verdict = judge({"A": run["emulated"]}, changed(run["test"], power=power))
+    score = next(s for s in verdict.about.scorecard if s.name == "correlation ratio")
+    assert np.isnan(score.value.value)
+    assert score.outcome == CANNOT_TELL

@@ -208,6 +208,13 @@ def test_pqmass_is_one_for_equal_sets_and_large_and_finite_for_others():
 
 
 @needs_pqm
+def test_pqmass_is_a_number_where_its_probability_vanishes_and_where_all_fields_are_one():
+    made, true = np.random.default_rng(12).standard_normal((2, 1500, 2))
+    assert 10 < pqmass(made + 100, true, seed=1) < np.inf  # p below 1e-308
+    assert pqmass(np.zeros((50, 2)), np.zeros((50, 2)), seed=1) == 0
+
+
+@needs_pqm
 def test_pqmass_leaves_chance_and_the_screen_as_they_were(capfd):
     made, true = np.random.default_rng(13).standard_normal((2, 100, 3))
     np.random.seed(5)  # noqa: NPY002
@@ -301,6 +308,7 @@ def test_a_scatter_15_per_cent_off_is_caught_by_the_density(scatter):
         found = diversity(emulated, truth, pool, seed=seed, splits=59, measures=PAIR)
         density = found.measures["density"]
         assert (density.value > density.median) == (scatter < 1)
+        assert density.p_value <= 0.05
         alarms.append(found.alarm)
     assert sum(alarms) >= 5
 
@@ -333,6 +341,22 @@ def test_emulated_fields_have_no_part_in_what_is_expected():
     assert other.alarm
 
 
+def test_the_true_side_alone_sets_the_scale(monkeypatch):
+    scales = []
+
+    def spy(reference):
+        scales.append(reference)
+        return whiten(reference)
+
+    monkeypatch.setattr(coverage, "whiten", spy)
+    emulated, truth, pool = perfect(World(19))
+    diversity(emulated, truth, pool, seed=1, splits=9, measures=PAIR)
+    assert set(scales[0].simulation) == set(truth.simulation)
+    for reference in scales:
+        assert np.unique(reference.simulation).size == 4
+        assert set(reference.simulation) <= set(pool.simulation)
+
+
 def test_both_sides_have_as_many_simulations_and_fields_in_every_comparison(monkeypatch):
     seen = []
     plain = coverage._measure
@@ -363,6 +387,10 @@ def test_both_sides_have_as_many_simulations_and_fields_in_every_comparison(monk
 def test_seeds_of_one_field_each_stand_for_as_many_simulations_as_are_left():
     found = diversity(*many_seeds(World(22)), seed=1, splits=5, measures=PAIR)
     assert (found.fields, found.simulations) == (40, (8, 4))
+    world = World(22)
+    truth, pool = world.truth_and_pool(4, 8, 10)
+    found = diversity(world.fields(3, 15, first=99), truth, pool, seed=1, splits=5, measures=PAIR)
+    assert (found.fields, found.simulations) == (30, (3, 4))
     found = diversity(*truth_alone(World(22)), seed=1, splits=5, measures=PAIR)
     assert (found.fields, found.simulations) == (40, (4, 4))
 

@@ -90,3 +90,16 @@ def test_numbers_are_read_as_people_write_them():
     assert words.plural(1, "box") == "1 box"
     assert words.enumeration(["a", "b", "c"]) == "a, b and c"
     assert words.enumeration([]) == ""
+
+
+def test_one_simulation_says_nothing_of_all_bins_together(verdict):
+    assert words.together(replace(verdict, simulations=1)).startswith(
+        "All bins together say nothing"
+    )
+
+
+def test_where_chance_makes_any_deviation_nothing_is_said_of_all_bins_together(verdict):
+    overall = replace(verdict.about.overall, threshold=float("inf"))
+    about = replace(verdict.about, overall=overall)
+    told = words.together(replace(verdict, candidates={"emulated": about}))
+    assert told.startswith("All bins together say nothing yet")

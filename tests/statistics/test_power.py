@@ -269,3 +269,11 @@ def test_it_is_the_spectrum_of_powerbox_with_the_same_edges(shape):
     )
     ours = power_spectrum(delta, 250.0)
     np.testing.assert_allclose(ours.power, theirs.power, rtol=1e-6)
+
+
+def test_shells_beyond_nyquist_are_warned_of(caplog):
+    delta = np.random.default_rng(1).standard_normal((16, 16))
+    power_spectrum(delta, BOX, edges=[1, 4, 8])
+    assert not caplog.records
+    power_spectrum(delta, BOX, edges=[1, 4, 11])
+    assert "edges reach to 11, beyond the Nyquist wavenumber 8" in caplog.text

@@ -1,0 +1,175 @@
+"""The classifier: blind where nothing differs, keen where something does, and honest about how sure."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosmogan.compare.classifier import Classifier, Side, classify, split
+from cosmogan.compare.floor import FALSE_ALARMS
+from cosmogan.compare.placements import Scores, weigh
+from cosmogan.errors import LayoutError, RecipeError, SplitError, TrainingError
+from tests.compare import damage
+from tests.compare.test_floor import lognormal_fields
+
+STEPS = 40
+
+
+def side(rng, first, boxes, slices=8, work=lambda fields, _rng: fields):
+    fields = work(lognormal_fields(rng, boxes * slices), rng)
+    return Side(fields=fields, simulation=np.repeat(np.arange(first, first + boxes), slices))
+
+
+def sides(seed=0, work=lambda fields, _rng: fields):
+    rng = np.random.default_rng(seed)
+    return side(rng, 0, 16, work=work), side(rng, 100, 12), side(rng, 200, 8)
+
+
+def scores(rng, boxes, slices, shift=0.0, box=0.5):
+    effect = np.repeat(box * rng.standard_normal(boxes), slices)
+    return Scores(
+        score=shift + effect + rng.standard_normal(boxes * slices),
+        simulation=np.repeat(np.arange(boxes), slices),
+    )
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order_ties_counted_half(rng):
+    one, other = (np.round(3 * rng.standard_normal(n)) for n in (40, 60))
+    pairs = (one[:, None] > other) + 0.5 * (one[:, None] == other)
+    found = weigh(
+        Scores(score=one, simulation=np.arange(40) // 4),
+        Scores(score=other, simulation=np.arange(60) // 6),
+    )
+    assert found.auc == pytest.approx(pairs.mean(), rel=1e-12)
+    assert (found.fields, found.simulations) == ((40, 60), (10, 10))
+
+
+def test_only_the_order_of_scores_counts(rng):
+    one, other = scores(rng, 10, 6), scores(rng, 8, 6, -0.4)
+    plain = weigh(one, other)
+    bent = weigh(
+        *(Scores(score=np.exp(2 * s.score) + 1, simulation=s.simulation) for s in (one, other))
+    )
+    assert bent == plain
+    mirrored = weigh(other, one)
+    assert mirrored.auc == pytest.approx(1 - plain.auc)
+
+
+@pytest.mark.parametrize(("sizes", "owed"), [((20, 8), 0), ((30, 30), 0), ((20, 8), 16)])
+def test_noise_with_box_effects_is_accused_in_one_case_of_twenty(rng, sizes, owed):
+    """Of 400, 20 +- 4.4; three sigma above is 33. What owes a training set it did not use is safer."""
+    found = [
+        weigh(scores(rng, sizes[0], 12), scores(rng, sizes[1], 12), owed=owed) for _ in range(400)
+    ]
+    alarms = sum(f.alarm for f in found)
+    assert (0 if owed else 7) <= alarms <= 33
+    inside = np.mean([f.low <= 0.5 <= f.high for f in found])
+    assert 1 - inside <= 2 * FALSE_ALARMS
+
+
+def test_fields_counted_for_simulations_would_accuse_too_often(rng):
+    """The guard of the test above: with each field a simulation of its own the rate is many times 5 %."""
+    alone = 0
+    for _ in range(100):
+        pair = [scores(rng, n, 12) for n in (20, 8)]
+        free = (Scores(score=s.score, simulation=np.arange(s.score.size)) for s in pair)
+        alone += weigh(*free).alarm
+    assert alone > 12
+
+
+def test_a_lone_simulation_can_never_accuse(rng):
+    found = weigh(scores(rng, 10, 6, 5.0), scores(rng, 1, 6))
+    assert found.auc > 0.9
+    assert (found.low, found.high, found.p_value, found.alarm) == (0, 1, 1, False)
+
+
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=40), st.integers(0, 5))
+@settings(deadline=None)
+def test_no_simulation_is_on_both_sides_and_no_field_is_lost(numbers, seed):
+    simulation = np.array(numbers, dtype=np.int64)
+    fields = np.zeros((len(numbers), 2, 2), np.float32)
+    fields[:, 0, 0] = np.arange(len(numbers))
+    whole = Side(fields=fields, simulation=simulation)
+    if np.unique(simulation).size < 2:
+        with pytest.raises(SplitError, match="emulate at least two"):
+            split(whole, seed)
+        return
+    one, other = split(whole, seed)
+    assert not np.intersect1d(one.simulation, other.simulation).size
+    rows = np.concatenate([part.fields[:, 0, 0] for part in (one, other)])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(len(numbers)))
+    assert abs(np.unique(one.simulation).size - np.unique(other.simulation).size) <= 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fields_of_one_kind_are_not_told_apart(seed):
+    found = classify(*sides(seed), seed=seed, steps=STEPS)
+    assert not found.alarm
+    assert found.low < 0.5 < found.high
+
+
+def smoothed(fields, _rng):
+    return damage.filtered(fields, lambda n: np.exp(-0.5 * (n / 6) ** 2))
+
+
+@pytest.mark.parametrize("work", [damage.shuffled, smoothed])
+def test_fields_without_structure_and_smooth_ones_are_told_at_once(work):
+    found = classify(*sides(work=work), steps=STEPS)
+    assert found.auc > 0.9
+    assert found.alarm
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_caller_notices_nothing():
+    torch.manual_seed(3)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    found = [classify(*sides(), seed=seed, steps=5) for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+def test_progress_counts_steps():
+    told = []
+    classify(*sides(), steps=3, progress=lambda *state: told.append(state))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_what_cannot_be_judged_is_one_line():
+    emulated, training, truth = sides()
+    small = Side(fields=truth.fields[:, :16, :16], simulation=truth.simulation)
+    odd = [Side(fields=s.fields[:, :31, :31], simulation=s.simulation) for s in sides()]
+    shared = Side(fields=training.fields, simulation=training.simulation + 100)
+    negative = Side(fields=-emulated.fields, simulation=emulated.simulation)
+    for given_, error, message in (
+        ((emulated, training, small), LayoutError, "fields of one even size"),
+        (odd, LayoutError, "fields of one even size"),
+        ((emulated, shared, truth), SplitError, "training and truth share simulation"),
+        ((negative, training, truth), LayoutError, "give density over mean"),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            classify(*given_, steps=2)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(RecipeError, match="steps = 0"):
+        classify(emulated, training, truth, steps=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(monkeypatch):
+    monkeypatch.setattr("cosmogan.compare.classifier.LEARNING_RATE", 1e30)
+    with pytest.raises(TrainingError, match="classifier: "):
+        classify(*sides(), steps=20)
+
+
+def test_scales_that_are_not_judged_are_not_seen():
+    """A wave of wavenumber 13 of 16 changes no score below 0.7, and does below 1."""
+    y = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    wave = torch.cos(2 * torch.pi * 13 * torch.arange(32) / 32)
+    for k_max, same in ((0.7, True), (1.0, False)):
+        network = Classifier(32, 2, k_max=k_max)
+        scores = [network(field).detach() for field in (y, y + wave)]
+        assert torch.allclose(*scores, atol=1e-4) == same
