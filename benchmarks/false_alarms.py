@@ -2,11 +2,12 @@
 
     cosmogan simulate many.toml          # some hundreds of boxes, as its training set
     cosmogan measure runs/many/train.fields
-    python benchmarks/false_alarms.py runs/many/statistics/train.stats.h5
+    python benchmarks/false_alarms.py runs/many/statistics/train.stats.h5 --fields runs/many/train.fields
 
 Two perfect emulators are judged: other simulations, as `cosmogan compare A B` does, n boxes against n; and
 one that learned from 2 n boxes all that they know, and gives their fields again and again, judged with
-its training and n / 2 validation boxes at hand. Each draw takes other boxes.
+its training and n / 2 validation boxes at hand. Each draw takes other boxes. With `--fields` the look for
+copies is tried too, on emulators that are made of other boxes.
 """
 
 import argparse
@@ -15,9 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+import cosmogan
 from cosmogan.compare import floor
 from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW, Contrast
 from cosmogan.compare.findings import CANNOT_TELL, FAIL, PASS, decide
+from cosmogan.compare.novelty import Numbered, find_copies
 from cosmogan.compare.rules import Rules, make_yardsticks
 from cosmogan.compare.units import SCATTER, Units, join
 from cosmogan.statistics.table import StatisticsTable, average, read
@@ -127,11 +130,36 @@ def judge(found, yardsticks, rng):
     return floor.overall(found.deviation, null).alarm, outcomes
 
 
+def copies(path, draws):
+    """Print how often the look for copies accuses what has copied nothing."""
+    data = cosmogan.open(path)
+    numbers = data.origin["simulation"]
+    rows_of = {s: np.flatnonzero(numbers == s) for s in data.simulations}
+
+    def chosen(simulations, slices):
+        rows = np.concatenate(
+            [
+                rows_of[s][np.linspace(0, len(rows_of[s]) - 1, slices).astype(int)]
+                for s in np.sort(simulations)
+            ]
+        )
+        return Numbered(fields=data[rows], simulation=numbers[rows])
+
+    alarms = 0
+    for number in range(draws):
+        order = np.random.default_rng(number).permutation(data.simulations)
+        sides = chosen(order[:40], 12), chosen(order[40:56], 24), chosen(order[56:64], 24)
+        alarms += find_copies(*sides, most=96, targets=192, seed=number).alarm
+    print(f"\nlook for copies, 40 boxes against 16 and 8: {alarms} of {draws} accused")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", help="statistics of some hundreds of simulations")
     parser.add_argument("--boxes", type=int, nargs="+", default=[8, 30, 100])
     parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--fields", help="the fields of these simulations, to look for copies")
+    parser.add_argument("--copy-draws", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     boxes = Boxes.of(read(arguments.table))
@@ -153,6 +181,8 @@ def main():
             )
             accused = f"{100 * share:.1f} +- {100 * error:.1f} %"
             print(f"| {kind} | {number} | {arguments.draws} | {accused} | {ends} |", flush=True)
+    if arguments.fields:
+        copies(arguments.fields, arguments.copy_draws)
 
 
 if __name__ == "__main__":
