@@ -241,7 +241,7 @@ def find_copies(
     are told apart by their ranks (Mann & Whitney 1947): exchangeable as they are under the null, this is
     exact for any law; means of simulations are skew. It takes 4 + 4, 2 + 10 or 1 + 60 to accuse at all.
 
-    256 fields against 512 + 256, slices of 64^2 cells, take half a minute on one core.
+    256 fields against 512 + 256, slices of 64^2 cells, take twenty seconds on one core.
 
     Examples
     --------
