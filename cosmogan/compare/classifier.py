@@ -48,7 +48,7 @@ from cosmogan.statistics.shells import stack
 
 STEPS = 600
 """Steps of the classifier: fixed, since nothing may be tuned on what is judged. On slices of 64^2 cells it
-learns late: three networks of 200 steps together saw nothing where one of 600 had an AUC of 0.66."""
+spends the first one or two hundred on a plateau, where it sees nothing yet."""
 K_MAX = 0.7
 """Default for the largest wavenumber it sees [Nyquist wavenumber]: the texture of single cells would
 betray nearly every emulator, and is not what is judged."""
@@ -177,7 +177,9 @@ class Classifier(nn.Module):
 
     In the copy small scales have as much power as large ones. Circular padding, blurred strides and
     a mean over the box make the score blind to shifts by 8 cells. Beside the mean over the box of
-    each feature stands its scatter: how strong structure is, not only how much of it there is.
+    each feature stands its scatter: how strong structure is, not only how much of it there is. Both
+    are counted in their scatter from field to field: what all fields have in common would otherwise
+    drown what differs, and whether a network sees anything in time would hang on its first weights.
 
     Parameters
     ----------
@@ -201,6 +203,7 @@ class Classifier(nn.Module):
             for fine, coarse in pairwise(widths)
         )
         self.last = Convolution(dimension, widths[-1], widths[-1])
+        self.even = nn.BatchNorm1d(2 * widths[-1], affine=False)
         self.answer = nn.Linear(2 * widths[-1], 1)
 
     def forward(self, y: Tensor) -> Tensor:
@@ -214,7 +217,7 @@ class Classifier(nn.Module):
             x = block(x)
         features = activate(self.last(activate(x))).flatten(2)
         scatter = torch.sqrt(features.var(2, correction=0) + 1e-6)  # a root has no slope at zero
-        odds: Tensor = self.answer(torch.cat([features.mean(2), scatter], 1))[:, 0]
+        odds: Tensor = self.answer(self.even(torch.cat([features.mean(2), scatter], 1)))[:, 0]
         return odds
 
 
@@ -268,6 +271,7 @@ def _train(
 
 @torch.no_grad()
 def _score(network: Classifier, fields: NDArray[np.float32], scaling: Scaling) -> Array:
+    network.eval()  # a score must not hang on the fields beside it, all of one side
     blocks = (fields[i : i + _SCORED] for i in range(0, len(fields), _SCORED))
     odds = torch.cat([network(_scaled(block, scaling)) for block in blocks])
     if not bool(torch.isfinite(odds).all()):

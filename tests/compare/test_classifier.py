@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosmogan.compare.classifier import Classifier, Side, classify, split
-from cosmogan.compare.floor import FALSE_ALARMS
 from cosmogan.compare.placements import Scores, weigh
 from cosmogan.errors import LayoutError, RecipeError, SplitError, TrainingError
 from tests.compare import damage
@@ -16,14 +15,19 @@ from tests.compare.test_floor import lognormal_fields
 STEPS = 40
 
 
-def side(rng, first, boxes, slices=8, work=lambda fields, _rng: fields):
-    fields = work(lognormal_fields(rng, boxes * slices), rng)
-    return Side(fields=fields, simulation=np.repeat(np.arange(first, first + boxes), slices))
+def sides(seed=0, work=lambda fields, _rng: fields, boxes=(16, 12, 8), slices=8):
+    """Emulated, training and true fields: drawn at once, since a draw is scaled by its own variance.
 
-
-def sides(seed=0, work=lambda fields, _rng: fields):
+    Drawn one by one the sides differ by a factor of 1.001, and the classifier finds it.
+    """
     rng = np.random.default_rng(seed)
-    return side(rng, 0, 16, work=work), side(rng, 100, 12), side(rng, 200, 8)
+    parts = np.split(lognormal_fields(rng, sum(boxes) * slices), np.cumsum(boxes)[:-1] * slices)
+    parts[0] = work(parts[0], rng)
+    numbers = [
+        np.repeat(first + np.arange(n), slices)
+        for first, n in zip((0, 100, 200), boxes, strict=True)
+    ]
+    return [Side(fields=f, simulation=n) for f, n in zip(parts, numbers, strict=True)]
 
 
 def scores(rng, boxes, slices, shift=0.0, box=0.5):
@@ -61,16 +65,21 @@ def test_only_the_order_of_scores_counts(rng):
     assert mirrored.auc == pytest.approx(1 - plain.auc)
 
 
-@pytest.mark.parametrize(("sizes", "owed"), [((20, 8), 0), ((30, 30), 0), ((20, 8), 16)])
+@pytest.mark.parametrize(("sizes", "owed"), [((20, 8), 0), ((30, 30), 0), ((20, 8), 4)])
 def test_noise_with_box_effects_is_accused_in_one_case_of_twenty(rng, sizes, owed):
-    """Of 400, 20 +- 4.4; three sigma above is 33. What owes a training set it did not use is safer."""
+    """Of 400, 20 +- 4.4; three sigma are 7 and 33. Who owes shares the luck of so many simulations."""
+    luck = np.sqrt((0.5**2 + 1 / 12) / owed) if owed else 0.0  # of the mean of their scores
     found = [
-        weigh(scores(rng, sizes[0], 12), scores(rng, sizes[1], 12), owed=owed) for _ in range(400)
+        weigh(
+            scores(rng, sizes[0], 12, luck * rng.standard_normal()),
+            scores(rng, sizes[1], 12),
+            owed=owed,
+        )
+        for _ in range(400)
     ]
-    alarms = sum(f.alarm for f in found)
-    assert (0 if owed else 7) <= alarms <= 33
-    inside = np.mean([f.low <= 0.5 <= f.high for f in found])
-    assert 1 - inside <= 2 * FALSE_ALARMS
+    assert 7 <= sum(f.alarm for f in found) <= 33
+    if not owed:  # the interval has two sides, so as many miss
+        assert 7 <= sum(not f.low <= 0.5 <= f.high for f in found) <= 33
 
 
 def test_fields_counted_for_simulations_would_accuse_too_often(rng):
@@ -107,31 +116,57 @@ def test_no_simulation_is_on_both_sides_and_no_field_is_lost(numbers, seed):
     assert abs(np.unique(one.simulation).size - np.unique(other.simulation).size) <= 1
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_fields_of_one_kind_are_not_told_apart(seed):
-    found = classify(*sides(seed), seed=seed, steps=STEPS)
-    assert not found.alarm
-    assert found.low < 0.5 < found.high
+def test_fields_of_one_kind_are_not_told_apart():
+    """Of 8, 0.4 alarms; three or more come once in 170."""
+    found = [classify(*sides(seed), seed=seed, steps=STEPS) for seed in range(8)]
+    assert sum(f.alarm for f in found) <= 2
+    assert sum(f.low <= 0.5 <= f.high for f in found) >= 6
 
 
-def smoothed(fields, _rng):
-    return damage.filtered(fields, lambda n: np.exp(-0.5 * (n / 6) ** 2))
-
-
-@pytest.mark.parametrize("work", [damage.shuffled, smoothed])
-def test_fields_without_structure_and_smooth_ones_are_told_at_once(work):
-    found = classify(*sides(work=work), steps=STEPS)
+def test_fields_without_structure_are_told_at_once():
+    found = classify(*sides(work=damage.shuffled), steps=STEPS)
     assert found.auc > 0.9
     assert found.alarm
 
 
-def test_the_same_seed_gives_the_same_bits_and_the_caller_notices_nothing():
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_smooth_fields_are_told_whatever_the_first_weights(seed):
+    """A network that sees what all fields share louder than what differs is at 0.7 to 0.86 here."""
+    found = classify(*sides(seed, damage.smoothed), seed=seed, steps=60)
+    assert found.auc > 0.9
+    assert found.alarm
+
+
+def test_a_score_does_not_depend_on_the_fields_beside_it(monkeypatch):
+    """But for rounding, which may swap a pair in a thousand."""
+    whole = classify(*sides(), steps=STEPS)
+    monkeypatch.setattr("cosmogan.compare.classifier._SCORED", 5)
+    assert classify(*sides(), steps=STEPS).auc == pytest.approx(whole.auc, abs=1e-3)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_caller_notices_nothing(threads):
     torch.manual_seed(3)
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
-    found = [classify(*sides(), seed=seed, steps=5) for seed in (1, 1, 2)]
+    before, found = torch.get_rng_state(), []
+    for seed, number in ((1, 2), (1, 1), (2, 2)):
+        threads(number)
+        found.append(classify(*sides(), seed=seed, steps=5))
+        assert torch.get_num_threads() == number
     assert found[0] == found[1] != found[2]
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
+
+
+def test_it_computes_on_one_thread_since_rounding_depends_on_their_number(threads):
+    threads(2)
+    seen = []
+    classify(*sides(), steps=2, progress=lambda *_: seen.append(torch.get_num_threads()))
+    assert seen == [1, 1]
 
 
 def test_progress_counts_steps():
@@ -159,10 +194,11 @@ def test_what_cannot_be_judged_is_one_line():
         classify(emulated, training, truth, steps=0)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(monkeypatch):
+@pytest.mark.parametrize(("steps", "what"), [(20, "the loss is"), (1, "a score is not finite")])
+def test_what_is_not_finite_stops_it(monkeypatch, steps, what):
     monkeypatch.setattr("cosmogan.compare.classifier.LEARNING_RATE", 1e30)
-    with pytest.raises(TrainingError, match="classifier: "):
-        classify(*sides(), steps=20)
+    with pytest.raises(TrainingError, match=f"classifier: {what}"):
+        classify(*sides(), steps=steps)
 
 
 def test_scales_that_are_not_judged_are_not_seen():
@@ -170,6 +206,6 @@ def test_scales_that_are_not_judged_are_not_seen():
     y = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     wave = torch.cos(2 * torch.pi * 13 * torch.arange(32) / 32)
     for k_max, same in ((0.7, True), (1.0, False)):
-        network = Classifier(32, 2, k_max=k_max)
+        network = Classifier(32, 2, k_max=k_max).eval()
         scores = [network(field).detach() for field in (y, y + wave)]
         assert torch.allclose(*scores, atol=1e-4) == same
