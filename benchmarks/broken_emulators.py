@@ -18,9 +18,10 @@ import numpy as np
 import cosmogan
 from cosmogan.compare.coverage import Features, diversity
 from cosmogan.compare.findings import FAIL
-from cosmogan.compare.novelty import Numbered, find_copies
+from cosmogan.compare.novelty import find_copies
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.samples import features
+from cosmogan.compare.units import Numbered
 from cosmogan.compare.verdict import judge
 from cosmogan.statistics import battery
 from cosmogan.statistics.table import read

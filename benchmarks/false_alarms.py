@@ -20,9 +20,9 @@ import cosmogan
 from cosmogan.compare import floor
 from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW, Contrast
 from cosmogan.compare.findings import CANNOT_TELL, FAIL, PASS, decide
-from cosmogan.compare.novelty import Numbered, find_copies
+from cosmogan.compare.novelty import find_copies
 from cosmogan.compare.rules import Rules, make_yardsticks
-from cosmogan.compare.units import SCATTER, Units, join
+from cosmogan.compare.units import SCATTER, Numbered, Units, join
 from cosmogan.statistics.table import StatisticsTable, average, read
 
 FIELDS = 400

@@ -24,7 +24,6 @@ far off as n simulations are: that error is added, as it is in the verdict.
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -34,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cosmogan.compare.placements import Classified, Scores, weigh
-from cosmogan.compare.units import Array
+from cosmogan.compare.units import Array, Numbered
 from cosmogan.errors import LayoutError, RecipeError, SplitError, TrainingError
 from cosmogan.fields.dataset import Progress
 from cosmogan.fields.scaling import Scaling
@@ -63,20 +62,8 @@ _SPLIT, _WEIGHTS, _FIELDS, _TURNS = 1, 2, 3, 4  # purposes of random numbers
 _SCORED = 64  # fields in memory at a time
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Side:
-    """Fields and the simulations they were cut from.
-
-    Attributes
-    ----------
-    fields : (n, N, N) or (n, N, N, N) ndarray of float32
-        Density over mean, periodic, N even.
-    simulation : (n,) ndarray of int64
-        Fields of one simulation are not independent.
-    """
-
-    fields: NDArray[np.float32]
-    simulation: NDArray[np.int64]
+Side = Numbered[NDArray[np.float32]]
+"""Fields in memory, of an even number of cells a side."""
 
 
 def classify(

@@ -27,12 +27,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
+from cosmogan.compare.units import Numbered, Readable
 from cosmogan.errors import LayoutError, SplitError
 from cosmogan.statistics.resemblance import Signatures, resemblance, signatures
 
@@ -50,33 +50,6 @@ _ENOUGH_HELD_OUT = 8  # beyond that, more fields of each are worth more than mor
 _DRAWS = 20_000
 _BLOCK = 2_000_000  # random numbers held in memory at a time
 _TINY = 1e-12  # below the rounding of a correlation: keeps fields without structure from 0 / 0
-
-
-class Readable(Protocol):
-    """Fields of which rows can be read: an array, or an opened data set."""
-
-    def __len__(self) -> int:
-        """Return the number of fields."""
-
-    def __getitem__(self, rows: Indices, /) -> NDArray[np.float32]:
-        """Return these fields."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Numbered:
-    """Fields, and which simulation each of them is of.
-
-    Attributes
-    ----------
-    fields : (n, N, N) or (n, N, N, N) array, or data set
-        Density over mean, periodic; only the rows that are compared are read.
-    simulation : (n,) ndarray of int
-        Number of the simulation or emulated box. No two data sets share one: what bears the same number
-        is not independent.
-    """
-
-    fields: Readable
-    simulation: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -189,9 +162,9 @@ class _Chosen:
 
 
 def find_copies(
-    emulated: Numbered,
-    training: Numbered,
-    held_out: Numbered,
+    emulated: Numbered[Readable],
+    training: Numbered[Readable],
+    held_out: Numbered[Readable],
     *,
     most: int = 256,
     targets: int = 512,
@@ -347,7 +320,7 @@ def _weigh_mean(learned: Array, unseen: Array) -> Pull:
     return Pull(excess=excess, error=error, p_value=float(ranks.pvalue))
 
 
-def _choose(parts: Sequence[tuple[Numbered, Indices]]) -> _Chosen:
+def _choose(parts: Sequence[tuple[Numbered[Readable], Indices]]) -> _Chosen:
     """Read these rows, and reduce them with the mean power of all of them."""
     fields = [np.asarray(side.fields[rows.ravel()]) for side, rows in parts]
     if len({part.shape[1:] for part in fields}) > 1:
@@ -359,7 +332,7 @@ def _choose(parts: Sequence[tuple[Numbered, Indices]]) -> _Chosen:
     return _Chosen(rows=rows, marks=signatures(together, band=band))
 
 
-def _check(sides: Mapping[str, tuple[Numbered, int]]) -> None:
+def _check(sides: Mapping[str, tuple[Numbered[Readable], int]]) -> None:
     """Refuse sides without numbers, with fewer simulations than named, or that share one."""
     names = {}
     for name, (side, fewest) in sides.items():
@@ -382,14 +355,14 @@ def _check(sides: Mapping[str, tuple[Numbered, int]]) -> None:
             )
 
 
-def _fields_each(side: Numbered, most: int, enough: int | None = None) -> int:
+def _fields_each(side: Numbered[Readable], most: int, enough: int | None = None) -> int:
     """Return how many fields of each simulation to take: no more than nine in ten of them have."""
     counts = np.unique(side.simulation, return_counts=True)[1]
     simulations = min(counts.size, enough or counts.size)
     return max(1, min(most // simulations, int(np.quantile(counts, 0.1, method="lower"))))
 
 
-def _rows(side: Numbered, most: int, each: int, rng: np.random.Generator) -> Indices:
+def _rows(side: Numbered[Readable], most: int, each: int, rng: np.random.Generator) -> Indices:
     """Choose rows (S, each), evenly spaced from a random start: slabs next to each other are alike."""
     names, counts = np.unique(side.simulation, return_counts=True)
     chosen = np.sort(rng.permutation(names[counts >= each])[: max(2, most // each)])

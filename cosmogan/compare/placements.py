@@ -29,7 +29,7 @@ class Scores:
     score : (n,) ndarray of float64
         Only their order counts.
     simulation : (n,) ndarray of int64
-        As in `Side`.
+        Of each field, as in `cosmogan.compare.units.Numbered`.
     """
 
     score: Array

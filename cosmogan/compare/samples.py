@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.compare.coverage import Diversity, Features, diversity
-from cosmogan.compare.novelty import Novelty, Numbered, find_copies
+from cosmogan.compare.novelty import Novelty, find_copies
 from cosmogan.compare.perraudin import PUBLISHED_N, Scores, ceiling, perraudin_scores
 from cosmogan.compare.placements import Classified
 from cosmogan.compare.rules import Rules
-from cosmogan.compare.units import Array
+from cosmogan.compare.units import Array, Numbered
 from cosmogan.errors import CosmoganError, RecipeError
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.statistics.battery import judged_bins
@@ -222,7 +222,7 @@ def _classify(emulated: Side, truth: Side, training: Side, rules: Rules) -> Clas
     from cosmogan.compare import classifier
 
     sides = (
-        classifier.Side(fields=side.fields[rows], simulation=side.table.simulation[rows])
+        Numbered(fields=side.fields[rows], simulation=side.table.simulation[rows])
         for side, rows in ((s, _spread(s)) for s in (emulated, training, truth))
     )
     return classifier.classify(

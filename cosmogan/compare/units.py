@@ -7,6 +7,7 @@ one matrix product: a resample is a row of counts, how often each simulation was
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,36 @@ RESOLUTION = 1e-6
 """Relative error below which two means of float32 fields are the same: the slabs of a box average
 to its mean density, 1, but for rounding, and rounding is no deviation."""
 _TINY = 1e-100
+
+
+class Readable(Protocol):
+    """Fields of which rows can be read: an array, or an opened data set."""
+
+    def __len__(self) -> int:
+        """Return the number of fields."""
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> NDArray[np.float32]:
+        """Return these fields."""
+
+
+Fields_co = TypeVar("Fields_co", bound=Readable, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Numbered(Generic[Fields_co]):
+    """Fields, and which simulation each of them is of.
+
+    Attributes
+    ----------
+    fields : (n, N, N) or (n, N, N, N) array, or data set
+        Density over mean, periodic.
+    simulation : (n,) ndarray of int64
+        Number of the simulation or emulated box. No two data sets share one: what bears the same number
+        is not independent.
+    """
+
+    fields: Fields_co
+    simulation: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

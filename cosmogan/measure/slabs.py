@@ -250,43 +250,17 @@ def _statistics(
 ) -> Iterator[Statistic]:
     """Put the parts together as `cosmogan.statistics.battery` does the whole."""
     mean = np.concatenate([slab.mean for slab in slabs]).mean()
-    yield Statistic(
-        name="mean_density",
-        coordinate=np.zeros(1),
-        samples=np.full((1, 1), mean),
-        weight=np.ones(1),
-        label="mean density",
-        unit="",
-        coordinate_label="",
-        coordinate_unit="",
-    )
-    edges, fundamental = power.default_edges(grid), 2 * np.pi / box_size
-    found = shells(grid, 3, edges)
+    yield battery.as_mean_density(np.array([mean]))
+    found = shells(grid, 3, power.default_edges(grid))
     total = np.concatenate(sums).sum(axis=0)
-    yield Statistic(
-        name="power",
-        coordinate=found.length * fundamental,
-        edges=edges * fundamental,
-        samples=(total * (box_size / grid**2) ** 3 / found.modes)[None],
-        weight=found.modes.astype(np.float64),
-        label="P(k)",
-        unit="(Mpc/h)^3",
-        coordinate_label="k",
-        coordinate_unit="h/Mpc",
+    spectra = (
+        found.length * (2 * np.pi / box_size),
+        (total * (box_size / grid**2) ** 3 / found.modes)[None],
+        found.modes,
     )
-    whole, rho = pdf.bins(pdf.DEFAULT_EDGES)
+    yield battery.as_power(spectra, (grid, 3), box_size)
     counts = np.concatenate([slab.counts for slab in slabs]).sum(axis=0)
-    yield Statistic(
-        name="pdf",
-        coordinate=rho,
-        edges=whole,
-        samples=(counts / grid**3)[None],
-        weight=np.ones(len(rho)),
-        label="fraction of cells",
-        unit="",
-        coordinate_label=battery.DENSITY,
-        coordinate_unit="",
-    )
+    yield battery.as_pdf((counts / grid**3)[None])
 
 
 def _part(grid: int, step: int, number: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ from cosmogan.statistics import (
     regions,
     scattering,
 )
-from cosmogan.statistics.shells import Edges, Fields
+from cosmogan.statistics.shells import Fields
 from cosmogan.statistics.table import Statistic
 
 SMOOTHING = 2.0
@@ -161,11 +161,12 @@ def judged_bins(
     return np.flatnonzero(allowed)
 
 
-def _mean_density(fields: Fields, _box_size: float) -> Measured:
-    yield Statistic(
+def as_mean_density(mean: NDArray[np.float64]) -> Statistic:
+    """Label means (n,) of fields."""
+    return Statistic(
         name="mean_density",
         coordinate=np.zeros(1),
-        samples=pdf.mean_density(fields)[:, None],
+        samples=mean[:, None],
         weight=np.ones(1),
         label="mean density",
         unit="",
@@ -174,19 +175,35 @@ def _mean_density(fields: Fields, _box_size: float) -> Measured:
     )
 
 
-def _power(fields: Fields, box_size: float) -> Measured:
-    k, values, modes = power.power_spectra(fields, box_size)
-    yield Statistic(
+def as_power(spectra: power.Spectra, layout: tuple[int, int], box_size: float) -> Statistic:
+    """Label spectra of fields of (grid, dimension) in the default shells."""
+    (k, values, modes), (grid, dimension) = spectra, layout
+    return Statistic(
         name="power",
         coordinate=k,
-        edges=power.default_edges(fields.shape[-1]) * (2 * np.pi / box_size),
+        edges=power.default_edges(grid) * (2 * np.pi / box_size),
         samples=values,
         weight=modes.astype(np.float64),
         label="P(k)",
-        unit=f"(Mpc/h)^{fields.ndim - 1}",
+        unit=f"(Mpc/h)^{dimension}",
         coordinate_label="k",
         coordinate_unit="h/Mpc",
     )
+
+
+def as_pdf(fraction: NDArray[np.float64]) -> Statistic:
+    """Label fractions (n, b) of the cells of fields in the default bins."""
+    whole, rho = pdf.bins(pdf.DEFAULT_EDGES)
+    return _by_density("pdf", "fraction of cells", rho, fraction, edges=whole)
+
+
+def _mean_density(fields: Fields, _box_size: float) -> Measured:
+    yield as_mean_density(pdf.mean_density(fields))
+
+
+def _power(fields: Fields, box_size: float) -> Measured:
+    spectra = power.power_spectra(fields, box_size)
+    yield as_power(spectra, (fields.shape[-1], fields.ndim - 1), box_size)
 
 
 def _bispectra(fields: Fields, box_size: float) -> Measured:
@@ -240,13 +257,14 @@ def _correlation(fields: Fields, box_size: float) -> Measured:
 
 
 def _pdf(fields: Fields, _box_size: float) -> Measured:
-    yield _distribution("pdf", "fraction of cells", fields, pdf.DEFAULT_EDGES)
+    yield as_pdf(pdf.pdfs(fields)[2])
 
 
 def _pdf_smoothed(fields: Fields, _box_size: float) -> Measured:
     smoothed = pdf.smooth(fields, SMOOTHING, axes=range(1, fields.ndim))
+    whole, rho, fraction = pdf.pdfs(smoothed, pdf.SMOOTHED_EDGES)
     label = f"fraction of cells, smoothed over {SMOOTHING:g}"
-    yield _distribution("pdf_smoothed", label, smoothed, pdf.SMOOTHED_EDGES)
+    yield _by_density("pdf_smoothed", label, rho, fraction, edges=whole)
 
 
 def _extrema(fields: Fields, _box_size: float) -> Measured:
@@ -324,11 +342,6 @@ def _scattering(fields: Fields, box_size: float) -> Measured:
         coordinate_label="pair",
         coordinate_unit="",
     )
-
-
-def _distribution(name: str, label: str, fields: Fields, edges: Edges) -> Statistic:
-    whole, rho, fraction = pdf.pdfs(fields, edges)
-    return _by_density(name, label, rho, fraction, edges=whole)
 
 
 def _by_density(

@@ -8,7 +8,8 @@ import pytest
 import scipy.stats
 
 from cosmogan.compare import novelty as module
-from cosmogan.compare.novelty import FALSE_ALARMS, LEVEL, Numbered, find_copies
+from cosmogan.compare.novelty import FALSE_ALARMS, LEVEL, find_copies
+from cosmogan.compare.units import Numbered
 from cosmogan.errors import LayoutError, SplitError
 from cosmogan.statistics.resemblance import resemblance, signatures
 
