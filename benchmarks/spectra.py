@@ -101,7 +101,7 @@ def against_powerbox(grid):
         print(f"| {cells}^{dimension} | {off:.1e} | {cost:.2f} | {cost / ours:.0f} |")
 
 
-def through_dask():
+def through_dask(workers):
     """Print what measuring 10 000 slices from disk costs over the same kernels in memory."""
     print("\n| 10 000 slices | in memory, CPU s | measure, CPU s | ratio |\n|---|---|---|---|")
     for grid, names in ((256, ["power"]), (64, ["default"])):
@@ -114,10 +114,10 @@ def through_dask():
                     for block in blocks:
                         battery.measure(block, BOX, names)
 
-            def whole(fields=fields, folder=folder, names=names):
+            def whole(fields=fields, folder=folder, names=names, workers=workers):
                 out = Path(folder, "noise.stats.h5")
                 out.unlink(missing_ok=True)
-                measure(fields, out, statistics=names, workers=2)
+                measure(fields, out, statistics=names, workers=workers)
 
             ours, bare = cpu(whole), cpu(kernels)
             print(f"| {grid}^2, {names[0]} | {bare:.2f} | {ours:.2f} | {ours / bare:.2f} |")
@@ -178,6 +178,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--grid", type=int, default=512, help="cells per side of the cube")
     parser.add_argument("--peer-grid", type=int, default=128, help="the same, for powerbox")
+    parser.add_argument("--workers", type=int, default=2, help="threads of the last table")
     parser.add_argument("--pylians", help="an interpreter that has Pylians")
     given = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
@@ -186,7 +187,7 @@ def main():
         against_powerbox(given.peer_grid)
     if given.pylians:
         against_pylians(given.pylians, given.grid)
-    through_dask()
+    through_dask(given.workers)
 
 
 if __name__ == "__main__":
