@@ -12,6 +12,9 @@ from cosmogan.session import available_cpus
 
 SIMULATED = ("train", "validation", "test")
 EMULATED = ("emulated", "untrained", "lognormal")
+"""From seeds of their own."""
+PAIRED = ("paired", "lpt")
+"""From the initial conditions of "test": by the network, and by perturbation theory alone."""
 
 # Core seconds, measured on demo-64.
 _PARTICLE_STEP = 9.0e-8  # per particle and step
@@ -54,6 +57,15 @@ def simulated_fields(recipe: Recipe) -> dict[str, int]:
     return {name: getattr(table.boxes, name) * slices * len(table.redshifts) for name in SIMULATED}
 
 
+def emulated_fields(recipe: Recipe) -> dict[str, int]:
+    """Return the number of fields of each emulated data set."""
+    made = dict.fromkeys(EMULATED, recipe.emulate.count)
+    if recipe.train.latent != "lpt" or not recipe.emulate.draws:
+        return made
+    held_out = simulated_fields(recipe)["test"] // len(recipe.simulate.redshifts)
+    return made | {"paired": held_out * recipe.emulate.draws, "lpt": held_out}
+
+
 def estimate(recipe: Recipe) -> dict[str, Cost]:
     """Return the cost of every stage, in order.
 
@@ -65,13 +77,13 @@ def estimate(recipe: Recipe) -> dict[str, Cost]:
     Returns
     -------
     dict of str to Cost
-        By name of the stage: simulate, train, emulated, untrained, lognormal, measure, compare.
+        By name of the stage: simulate, train, emulated, untrained, lognormal, paired and lpt if the
+        latent has initial conditions, measure, compare.
     """
-    made = _emulate(recipe)
     return {
         "simulate": _simulate(recipe),
         "train": _train(recipe),
-        **dict.fromkeys(EMULATED, made),
+        **{name: _emulate(recipe, fields) for name, fields in emulated_fields(recipe).items()},
         "measure": _measure(recipe),
         "compare": Cost("verdict.json and report.html", _REPORT_BYTES, _COMPARE / available_cpus()),
     }
@@ -103,14 +115,13 @@ def _train(recipe: Recipe) -> Cost:
     return Cost(what, _TRAINING_BYTES, _START_UP + seconds / used)
 
 
-def _emulate(recipe: Recipe) -> Cost:
-    count = recipe.emulate.count
+def _emulate(recipe: Recipe, count: int) -> Cost:
     seconds = _START_UP + count * _cells(recipe) * _GENERATED_CELL / available_cpus()
     return Cost(f"{count} fields", count * _field_bytes(recipe), seconds)
 
 
 def _measure(recipe: Recipe) -> Cost:
-    fields = sum(simulated_fields(recipe).values()) + len(EMULATED) * recipe.emulate.count
+    fields = sum((simulated_fields(recipe) | emulated_fields(recipe)).values())
     seconds = _START_UP + fields * _cells(recipe) * _MEASURED_CELL / available_cpus()
     return Cost(f"statistics of {fields} fields", fields * _STATISTICS_BYTES, seconds)
 

@@ -23,9 +23,9 @@ from typing import Any, Literal
 import click
 
 from cosmogan import options
-from cosmogan.errors import CosmoganError, RecipeError, Stopped
+from cosmogan.errors import CosmoganError, Stopped
 
-_Kind = Literal["trained", "untrained", "lognormal"]
+_Kind = Literal["trained", "untrained", "lognormal", "lpt"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -84,14 +84,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     return f"defect: {kind}: {message}; COSMOGAN_DEBUG=1 shows where, please report it", 1
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order of the pipeline."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
-        return list(self.commands)
-
-
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=options.InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
@@ -146,14 +139,21 @@ def train(recipe: str, output: Path | None) -> None:
 @click.argument("run", type=_PATH)
 @click.option("-o", "--output", type=_PATH, required=True, help="Data set to write, NAME.fields.")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=1000, show_default=True, help="Fields."
+    "--count",
+    type=click.IntRange(min=1),
+    help="Fields; default 1000, or as many as --like has.",
+)
+@click.option(
+    "--like",
+    type=_PATH,
+    help="Simulations, made by cosmogan, whose initial conditions the fields get, in turn.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every field."
 )
 @click.option(
     "--kind",
-    type=click.Choice(["trained", "untrained", "lognormal"]),
+    type=click.Choice(["trained", "untrained", "lognormal", "lpt"]),
     default="trained",
     show_default=True,
     help="The network, or one of the yardsticks it is judged against.",
@@ -168,7 +168,8 @@ def train(recipe: str, output: Path | None) -> None:
 def emulate(
     run: Path,
     output: Path,
-    count: int,
+    count: int | None,
+    like: Path | None,
     seed: int,
     kind: _Kind,
     parameters: dict[str, float],
@@ -188,7 +189,8 @@ def emulate(
         work(
             run,
             output,
-            count=count,
+            count=count if like else count or 1000,
+            like=like,
             seed=seed,
             kind=kind,
             parameters=parameters,
@@ -262,7 +264,9 @@ def measure(
     from cosmogan.statistics.table import read as read_table
 
     view = screen.on(sys.stdout)
-    fields = _described(path, {key: value for key, value in plain.items() if value is not None})
+    fields = options.described(
+        path, {key: value for key, value in plain.items() if value is not None}
+    )
     target = output or statistics_of(path)
     if output is None and plain["dataset"]:
         target = target.parent / f"{fields.name}.stats.h5"
@@ -284,17 +288,6 @@ def measure(
         view.say(str(csv))
 
 
-def _described(path: Path, plain: dict[str, Any]) -> Any:  # noqa: ANN401  (a path, or an array)
-    """Return what is to be measured: the data set itself, or a plain array opened as it is told."""
-    from cosmogan.fields.array import Described, open_array
-
-    if "box_size" in plain:
-        return open_array(path, Described(**plain))
-    if plain or path.suffix == ".npy":
-        raise RecipeError(f"{path}: a plain array knows no size; give it with --box")
-    return path
-
-
 @commands.command("compare")
 @click.argument("candidate", type=_PATH)
 @click.argument("truth", type=_PATH)
@@ -307,6 +300,12 @@ def _described(path: Path, plain: dict[str, Any]) -> Any:  # noqa: ANN401  (a pa
     help="What the candidate learned from: its error is owed, and copies of it are looked for.",
 )
 @click.option("--validation", type=_PATH, help="More simulations, for the floors and nulls.")
+@click.option(
+    "--paired",
+    type=_PATH,
+    help="What the same network made with emulate --like TRUTH: judged pair by pair.",
+)
+@click.option("--lpt", type=_PATH, help="What emulate --like TRUTH --kind lpt made, its rival.")
 @click.option("--recipe", help="Whose tolerances hold; default those of a recipe that names none.")
 @click.option(
     "--samples/--no-samples",
@@ -320,6 +319,8 @@ def compare(
     output: Path,
     training: Path | None,
     validation: Path | None,
+    paired: Path | None,
+    lpt: Path | None,
     recipe: str | None,
     *,
     samples: bool,
@@ -344,6 +345,8 @@ def compare(
             pipeline.source_of(truth),
             output,
             others={name: pipeline.source_of(path) for name, path in others.items() if path},
+            paired=pipeline.source_of(paired) if paired else None,
+            lpt=lpt,
             rules=replace(rules, samples=rules.samples and samples),
             progress=progress,
         )

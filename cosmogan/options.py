@@ -1,10 +1,22 @@
 """What becomes of options on the command line; what cannot be read is a `click.BadParameter`."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import click
 
+from cosmogan.errors import RecipeError
+
 _PREFIXES = " kMGT"
+
+
+class InOrder(click.Group):
+    """Lists its commands in the order of the pipeline."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
+        """Return the names as they were added."""
+        return list(self.commands)
 
 
 def values(_context: click.Context, _option: click.Parameter, text: str | None) -> dict[str, float]:
@@ -33,6 +45,17 @@ def size(_context: click.Context, _option: click.Parameter, text: str | None) ->
     number, prefix, binary = found.groups()
     step = 1024.0 if binary else 1000.0
     return float(number) * step ** _PREFIXES.index(prefix or " ")
+
+
+def described(path: Path, plain: dict[str, Any]) -> Any:  # noqa: ANN401  (a path, or an array)
+    """Return what is to be measured: the data set itself, or a plain array opened as it is told."""
+    from cosmogan.fields.array import Described, open_array
+
+    if "box_size" in plain:
+        return open_array(path, Described(**plain))
+    if plain or path.suffix == ".npy":
+        raise RecipeError(f"{path}: a plain array knows no size; give it with --box")
+    return path
 
 
 def show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -5,7 +5,8 @@ It looks so::
     recipe.toml                                            the recipe, every default filled in
     train.fields/ validation.fields/ test.fields/          simulate
     run/                                                   train
-    emulated.fields/ untrained.fields/ lognormal.fields/   emulate
+    emulated.fields/ untrained.fields/ lognormal.fields/   emulate, from seeds
+    paired.fields/ lpt.fields/                             emulate, from the initial conditions of test
     statistics/<name>.stats.h5                             measure
     report.html verdict.json                               compare
     timings.json                                           wall and CPU seconds of each stage
@@ -27,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
-from cosmogan.budget import EMULATED, SIMULATED, Cost, estimate
+from cosmogan.budget import EMULATED, PAIRED, SIMULATED, Cost, emulated_fields, estimate
 from cosmogan.errors import RecipeError, ResourceError, Stopped
 from cosmogan.recipe import CompareTable, Recipe, read, write
 from cosmogan.screen import Progress, Screen, Silent, duration, size
@@ -38,12 +39,16 @@ if TYPE_CHECKING:
     from cosmogan.compare.rules import Rules
     from cosmogan.compare.run import Source
 
-STAGES = ("simulate", "train", *EMULATED, "measure", "compare")
-_ON_RAY = ("simulate", "train", *EMULATED)
-KINDS: dict[str, Literal["trained", "untrained", "lognormal"]] = {
+STAGES = ("simulate", "train", *EMULATED, *PAIRED, "measure", "compare")
+"""All there may be: the paired ones take a latent with initial conditions."""
+_ON_RAY = ("simulate", "train", *EMULATED, *PAIRED)
+_UNMEASURED = ("lpt",)
+KINDS: dict[str, Literal["trained", "untrained", "lognormal", "lpt"]] = {
     "emulated": "trained",
     "untrained": "untrained",
     "lognormal": "lognormal",
+    "paired": "trained",
+    "lpt": "lpt",
 }
 
 
@@ -121,8 +126,10 @@ def run(
 
 def stages(recipe: Recipe, folder: Path) -> list[Stage]:
     """Return all stages of a run, in order; nothing is made or changed."""
-    sets = {name: folder / f"{name}.fields" for name in (*SIMULATED, *EMULATED)}
-    statistics = [statistics_of(path) for path in sets.values()]
+    emulated = emulated_fields(recipe)
+    sets = {name: folder / f"{name}.fields" for name in (*SIMULATED, *emulated)}
+    measured = [path for name, path in sets.items() if name not in _UNMEASURED]
+    statistics = [statistics_of(path) for path in measured]
     leaves_work: dict[str, tuple[list[Path], Callable[[Progress], object]]] = {
         "simulate": (
             [sets[name] / "manifest.json" for name in SIMULATED],
@@ -131,11 +138,11 @@ def stages(recipe: Recipe, folder: Path) -> list[Stage]:
         "train": ([folder / "run" / "weights.safetensors"], partial(_train, recipe, folder)),
         **{
             name: ([sets[name] / "manifest.json"], partial(_emulate, recipe, folder, name))
-            for name in EMULATED
+            for name in emulated
         },
         "measure": (
             statistics,
-            partial(_measure, list(sets.values()), statistics, recipe.measure.statistics),
+            partial(_measure, measured, statistics, recipe.measure.statistics),
         ),
         "compare": (
             [folder / "verdict.json", folder / "report.html"],
@@ -286,8 +293,9 @@ def _emulate(recipe: Recipe, folder: Path, name: str, progress: Progress) -> Non
     emulate(
         folder / "run",
         folder / f"{name}.fields",
-        count=recipe.emulate.count,
+        count=emulated_fields(recipe)[name],
         seed=recipe.emulate.seed,
+        like=folder / "test.fields" if name in PAIRED else None,
         kind=KINDS[name],
         progress=progress,
     )
@@ -317,13 +325,16 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
     from cosmogan.compare.page import Setting
     from cosmogan.compare.run import compare
 
-    names = (*SIMULATED, *EMULATED)
+    names = (*SIMULATED, *emulated_fields(recipe))
     sources = {name: source_of(folder / f"{name}.fields") for name in names}
+    lpt = sources.get("lpt")
     compare(
         {name: sources[name] for name in EMULATED},
         sources["test"],
         folder,
         others={"training": sources["train"], "validation": sources["validation"]},
+        paired=sources.get("paired"),
+        lpt=lpt.fields if lpt else None,
         rules=rules(recipe.compare),
         progress=progress,
         setting=Setting(

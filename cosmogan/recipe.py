@@ -146,6 +146,8 @@ class EmulateTable(Table):
     """How many."""
     seed: Annotated[int, Field(ge=0)] = 7
     """Field k depends on the checkpoint, this seed and k alone."""
+    draws: Annotated[int, Field(ge=0)] = 4
+    """How many for each held-out field, from its very initial conditions, if the latent is `lpt`."""
 
 
 class MeasureTable(Table):

@@ -45,6 +45,8 @@ def test_every_stage_says_what_it_makes():
         "emulated",
         "untrained",
         "lognormal",
+        "paired",
+        "lpt",
         "measure",
         "compare",
     ]

@@ -72,7 +72,13 @@ def test_what_follows_a_stage_that_works_again_is_asked_again(stand_ins, tmp_pat
     pipeline.run(TINY, tmp_path)
     (tmp_path / "lognormal.fields/manifest.json").unlink()
     pipeline.run(TINY, tmp_path)
-    assert stand_ins.worked[len(pipeline.STAGES) :] == ["lognormal", "measure", "compare"]
+    assert stand_ins.worked[len(pipeline.STAGES) :] == [
+        "lognormal",
+        "paired",
+        "lpt",
+        "measure",
+        "compare",
+    ]
 
 
 def test_a_stage_alone_leaves_the_others(stand_ins, tmp_path):
@@ -145,7 +151,7 @@ def test_from_nothing_to_a_verdict(finished):
 @pytest.mark.cluster
 def test_a_run_makes_what_its_plan_said(finished):
     recipe, folder = finished
-    planned = budget.simulated_fields(recipe)
+    planned = budget.simulated_fields(recipe) | budget.emulated_fields(recipe)
     assert {name: len(cosmogan.open(folder / f"{name}.fields")) for name in planned} == planned
     costs = budget.estimate(recipe)
     for name, paths in {
@@ -154,6 +160,18 @@ def test_a_run_makes_what_its_plan_said(finished):
     }.items():
         size = sum(path.stat().st_size for path in paths if path.is_file())
         assert size < 2 * costs[name].bytes + 3e5, "small files are mostly heads"
+
+
+def test_a_latent_without_initial_conditions_has_no_pairs(tmp_path):
+    bare = TINY.model_dump()
+    bare["train"] |= {"latent": "gaussian"}
+    names = [stage.name for stage in pipeline.stages(Recipe.model_validate(bare), tmp_path)]
+    assert names == [name for name in pipeline.STAGES if name not in budget.PAIRED]
+    none = TINY.model_dump()
+    none["emulate"] |= {"draws": 0}
+    assert budget.emulated_fields(Recipe.model_validate(none)) == dict.fromkeys(
+        budget.EMULATED, 192
+    )
 
 
 @pytest.mark.cluster
@@ -183,10 +201,15 @@ def test_what_was_lost_is_made_again_to_the_same_verdict(finished, tmp_path):
 def test_the_commands_work_on_what_a_run_left(finished, tmp_path, capsys):
     _, folder = finished
     new, picture = tmp_path / "new.fields", tmp_path / "slice.png"
+    truth, paired, lpt = folder / "test.fields", tmp_path / "paired.fields", tmp_path / "lpt.fields"
     for words in (
         ["emulate", folder, "--count", "5", "--seed", "7", "-o", new, "--workers", "1"],
         ["measure", new],
-        ["compare", new, folder / "test.fields", "-o", tmp_path / "verdict"],
+        ["compare", new, truth, "-o", tmp_path / "verdict"],
+        ["emulate", folder, "--like", truth, "--seed", "7", "-o", paired, "--workers", "1"],
+        ["emulate", folder, "--like", truth, "--kind", "lpt", "-o", lpt, "--workers", "1"],
+        ["measure", paired],
+        ["compare", new, truth, "--paired", paired, "--lpt", lpt, "-o", tmp_path / "pairs"],
         ["inspect", new, "--verify", "--plot", picture],
     ):
         assert cli.main([str(word) for word in words]) == 0, capsys.readouterr().err
@@ -194,6 +217,9 @@ def test_the_commands_work_on_what_a_run_left(finished, tmp_path, capsys):
     assert "5 slices of 16 x 16 cells" in out
     assert str(tmp_path / "verdict/report.html") in out
     assert picture.stat().st_size > 0
+    pairs = json.loads((tmp_path / "pairs/verdict.json").read_text())["pairs"]
+    assert pairs["fields"] == len(cosmogan.open(truth))
+    assert pairs["draws"] == 1
     made = cosmogan.open(folder / "emulated.fields")
     assert np.array_equal(cosmogan.open(new)[:], made[:5]), "field k does not depend on the count"
 

@@ -1,7 +1,9 @@
 """The page: one self-contained HTML file that says how far emulated fields may be trusted."""
 
 import contextlib
+import math
 import platform
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmogan.compare import words
+from cosmogan.compare.coherence import coherence_figure
 from cosmogan.compare.costs import Cost, Timings, costs
 from cosmogan.compare.curves import Line, training_figure
 from cosmogan.compare.figures import (
@@ -27,12 +30,14 @@ from cosmogan.compare.findings import (
     DOES_NOT_BEAT,
     FAIL,
     PASS,
+    Result,
     Verdict,
     write_verdict,
 )
 from cosmogan.compare.gallery import Fields, gallery
 from cosmogan.compare.matrices import matrices_figure
 from cosmogan.compare.nearness import nearness_figure
+from cosmogan.compare.pairs import Pairs
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.samples import Samples
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
@@ -71,6 +76,8 @@ class Setting:
         Power spectra to draw beside the measured ones [h/Mpc, unit of P].
     samples : Samples, optional
         What a look at the fields of the candidate found.
+    pairs : Pairs, optional
+        What fields from the initial conditions of the truth show.
     log : iterable of mapping
         Lines of the training log.
     timings : mapping of str to mapping
@@ -83,6 +90,7 @@ class Setting:
     fields: Mapping[str, Fields] = field(default_factory=dict)
     theory: Theory = field(default_factory=dict)
     samples: Samples | None = None
+    pairs: Pairs | None = None
     log: Iterable[Line] = ()
     timings: Timings = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
@@ -132,10 +140,13 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     made_by = {**_made_by(truth), **setting.made_by}
     sentences = [words.headline(verdict), words.together(verdict), words.lesson(verdict)]
-    sentences += [sentence for _, sentence in words.on_samples(setting.samples)]
+    sentences += [
+        s for _, s in (*words.on_samples(setting.samples), *words.on_pairs(setting.pairs))
+    ]
     more = {
         "sentences": [sentence for sentence in sentences if sentence],
         "samples": setting.samples.summary() if setting.samples else None,
+        "pairs": setting.pairs.summary() if setting.pairs else None,
         "timings": setting.timings,
         "costs": [{**vars(cost), "factor": cost.factor} for cost in spent],
         "made_by": made_by,
@@ -183,6 +194,10 @@ def _render(
         samples=setting.samples,
         on_samples=words.on_samples(setting.samples),
         nearness=_nearness(setting.samples, verdict.subject),
+        pairs=setting.pairs,
+        on_pairs=words.on_pairs(setting.pairs),
+        coherence=_coherence(setting.pairs, verdict),
+        narrowing=_narrowing,
         two_point=statistics_figure(exhibit, TWO_POINT),
         three_point=statistics_figure(exhibit, THREE_POINT),
         one_point=statistics_figure(exhibit, ONE_POINT),
@@ -203,6 +218,22 @@ def _nearness(samples: Samples | None, subject: str) -> str:
     if samples is None or samples.novelty is None:
         return ""
     return nearness_figure(samples.novelty, subject)
+
+
+def _coherence(pairs: Pairs | None, verdict: Verdict) -> str:
+    if pairs is None:
+        return ""
+    return coherence_figure(pairs, verdict.subject, verdict.rules.tolerance["power"])
+
+
+def _narrowing(paired: Result, single: Result) -> float:
+    """Return the width of the intervals of pairs over that of the same bins without, median."""
+    widths = (
+        (p.high - p.low) / (s.high - s.low)
+        for p, s in zip(paired.bins, single.bins, strict=True)
+        if 0 < s.high - s.low < math.inf
+    )
+    return statistics.median([w for w in widths if math.isfinite(w)] or [math.nan])
 
 
 def _pictures(setting: Setting, verdict: Verdict) -> str:

@@ -141,16 +141,21 @@ def check_comparable(
             f"yardstick; judge by Gaussian ones"
         )
     for table in (*candidates.values(), *simulated.values()):
-        _check_layout(table, truth)
-        _check_parameters(table, truth)
-        for statistic in truth.statistics.values():
-            _check_bins(table, statistic)
+        check_same_kind(table, truth)
         shared = np.intersect1d(table.simulation, truth.simulation)
         if shared.size:
             raise SplitError(
                 f"{table.source} and {truth.source} share simulation {shared[0]}; "
                 f"judge by simulations that nothing else has seen"
             )
+
+
+def check_same_kind(table: StatisticsTable, truth: StatisticsTable) -> None:
+    """Raise `LayoutError` if fields or bins are not of the kind of the truth."""
+    _check_layout(table, truth)
+    _check_parameters(table, truth)
+    for statistic in truth.statistics.values():
+        _check_bins(table, statistic)
 
 
 def _yardstick(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from cosmogan.compare.findings import Verdict
 from cosmogan.compare.page import TRUTH, Setting, write_report
+from cosmogan.compare.pairs import Pairs, judge_pairs
 from cosmogan.compare.rules import Rules, check_comparable
 from cosmogan.compare.samples import Samples, Side, look
 from cosmogan.compare.theory import expected_power
@@ -38,12 +39,14 @@ class Source:
     fields: Path | None = None
 
 
-def compare(
+def compare(  # noqa: PLR0913  (a keyword for each option of the command)
     candidates: Mapping[str, Source],
     truth: Source,
     out: str | Path,
     *,
     others: Mapping[str, Source] = MappingProxyType({}),
+    paired: Source | None = None,
+    lpt: Path | None = None,
     rules: Rules | None = None,
     setting: Setting | None = None,
     progress: Progress = lambda _done, _total: None,
@@ -60,12 +63,15 @@ def compare(
         Folder of the two files.
     others : mapping of str to Source
         The other simulations: "training", "validation".
+    paired : Source, optional
+        Fields that the emulator of the first candidate made from the initial conditions of the truth.
+    lpt : Path, optional
+        Data set of what perturbation theory alone makes of these.
     rules : Rules, optional
         What is judged, and how strictly.
     setting : Setting, optional
         What else the page shows; its pictures are those of the sources that name their fields, its
         theory that of the truth.
-
     progress : callable
         Told how much is done, of how much.
 
@@ -97,6 +103,7 @@ def compare(
             theory=expected_power(judge[0]),
             fields={name: fields for name, fields in pictures.items() if fields is not None},
             samples=_look(next(iter(found.values())), judge, known, rules, progress),
+            pairs=None if paired is None else _pair(paired, judge, lpt, rules),
         ),
     )
 
@@ -112,6 +119,19 @@ def _look(
         return None
     of, against = sides.pop(_SUBJECT), sides.pop(TRUTH)
     return look(of, against, sides, rules=rules, progress=progress)
+
+
+def _pair(paired: Source, truth: _Data, lpt: Path | None, rules: Rules) -> Pairs:
+    """Judge the fields that share the initial conditions of the truth."""
+    made, theory = _side(_read(paired)), None if lpt is None else open_fields(lpt)
+    return judge_pairs(made, _side(truth), theory, rules=rules)
+
+
+def _side(data: _Data) -> Side:
+    table, fields = data
+    if fields is None:
+        raise LayoutError(f"{table.source}: pairs are judged by their fields; give the data set")
+    return Side(table=table, fields=fields)
 
 
 def _read(source: Source) -> _Data:

@@ -17,10 +17,12 @@ there are simulations enough to say what a perfect one would score (`cosmogan.co
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from cosmogan.compare.coverage import Diversity, Features, diversity
 from cosmogan.compare.novelty import Novelty, find_copies
@@ -30,6 +32,7 @@ from cosmogan.compare.rules import Rules
 from cosmogan.compare.units import Array, Numbered
 from cosmogan.errors import CosmoganError, RecipeError
 from cosmogan.fields.dataset import FieldSet
+from cosmogan.session.private import available_cpus
 from cosmogan.statistics.battery import judged_bins
 from cosmogan.statistics.table import StatisticsTable
 
@@ -45,6 +48,8 @@ FEATURES = (
     "minkowski_3",
 )
 """Statistics of a field that are its features, those that were measured; of the power the logarithm."""
+PARTS = ("novelty", "diversity", "classified", "scores")
+"""Of `Samples`, in the order of a report."""
 CLASSIFIED = 2048
 """Most fields of a side that the classifier sees."""
 SCORED = 60
@@ -131,22 +136,26 @@ def look(
     progress : callable
         Told how many questions are answered, of how many.
     """
-    questions: dict[str, Callable[[], Any]] = {
+    questions: dict[str, Callable[[], Any]] = {  # the longest first
+        "classified": lambda: _classify(emulated, truth, _training(others), rules),
         "novelty": lambda: _look_for_copies(emulated, truth, _training(others), rules),
         "diversity": lambda: _compare_features(emulated, truth, others, rules),
-        "classified": lambda: _classify(emulated, truth, _training(others), rules),
         "scores": lambda: _score(emulated, [truth, *others.values()], rules),
     }
-    why: dict[str, str] = {}
-    found: dict[str, Any] = {}
-    for number, (name, answer) in enumerate(questions.items()):
-        progress(number, len(questions))
-        try:
-            found[name] = answer()
-        except CosmoganError as error:
-            why[name] = str(error)
-    progress(len(questions), len(questions))
-    return Samples(why=why, **found)
+    answers: dict[str, Any] = {}
+    progress(0, len(questions))
+    # Its threads are daemons: an interrupt need not wait for an answer that nobody will read.
+    cpus = min(available_cpus(), len(questions))
+    with threadpool_limits(1, "blas"), ThreadPool(cpus) as threads:
+        for name, answer in threads.imap_unordered(_ask, questions.items()):
+            answers[name] = answer
+            progress(len(answers), len(questions))
+    return Samples(
+        why={
+            name: str(answers[name]) for name in PARTS if isinstance(answers[name], CosmoganError)
+        },
+        **{n: answer for n, answer in answers.items() if not isinstance(answer, CosmoganError)},
+    )
 
 
 def features(table: StatisticsTable, truth: StatisticsTable, rules: Rules) -> Array:
@@ -170,6 +179,15 @@ def features(table: StatisticsTable, truth: StatisticsTable, rules: Rules) -> Ar
     if not columns:
         raise RecipeError(f"{truth.source}: no features; measure {', '.join(FEATURES)}")
     return np.concatenate(columns, axis=1)
+
+
+def _ask(question: tuple[str, Callable[[], Any]]) -> tuple[str, Any]:
+    """Return the name of a question with its answer, or with why there is none."""
+    name, answer = question
+    try:
+        return name, answer()
+    except CosmoganError as error:
+        return name, error
 
 
 def _summary_of_copies(novelty: Novelty) -> dict[str, Any]:

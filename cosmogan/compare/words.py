@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cosmogan.compare.findings import (
     BEATS,
     CANNOT_TELL,
+    DOES_NOT_BEAT,
     FAIL,
     PASS,
     Candidate,
@@ -18,6 +19,7 @@ from cosmogan.compare.floor import Measured
 if TYPE_CHECKING:
     from cosmogan.compare.coverage import Diversity
     from cosmogan.compare.novelty import Novelty
+    from cosmogan.compare.pairs import Pairs
     from cosmogan.compare.placements import Classified
     from cosmogan.compare.samples import Samples
 
@@ -153,6 +155,27 @@ def _on_classifier(found: "Classified") -> str:
     return f"A fresh network cannot tell them: {auc}, where 50\u202f% is chance."
 
 
+def on_pairs(pairs: "Pairs | None") -> list[tuple[bool, str]]:
+    """Return what pairs of the same initial conditions found: whether it speaks for the emulator, and how."""
+    if pairs is None:
+        return []
+    passed, failed, unsure = (pairs.count(o) for o in (PASS, FAIL, CANNOT_TELL))
+    found = f"{passed} of {pairs.bins} judged bins agree within tolerance"
+    rest = f", {failed} outside" if failed else ", none lies outside"
+    said = [(not failed, f"From the same initial conditions {found}{rest}, {unsure} stay open.")]
+    if pairs.gain is not None:
+        worst = int(pairs.gain.value.argmin())
+        much, where = ratio(1 / float(pairs.gain.value[worst])), f"k = {pairs.k[worst]:.2g} h/Mpc"
+        more, most = {
+            BEATS: ("It knows more", "at most "),
+            DOES_NOT_BEAT: ("It knows less", ""),
+        }.get(pairs.contest, ("It cannot be shown to know more", ""))
+        whole = f"{more} of a simulation than second-order perturbation theory does from the same initial "
+        whole += f"conditions: its 1 − r is {most}{much} of theory's, at {where}."
+        said.append((pairs.contest == BEATS, whole))
+    return said
+
+
 def chance(p_value: float) -> str:
     """Return a p value, which no resampling can tell from zero."""
     space = "\u00a0"
@@ -160,7 +183,7 @@ def chance(p_value: float) -> str:
     return space.join(("p", sign, number))
 
 
-def place(largest: Largest, of: Candidate) -> str:
+def place(largest: Largest, of: "Candidate | Pairs") -> str:
     """Return where the largest deviation is."""
     result = of.results[largest.statistic]
     if not result.coordinate_label:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.emulate.sample import Emulator, Kind, find_weights, load
+from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.fields.layout import Layout, provenance
 from cosmogan.fields.store import (
     FieldSet,
@@ -16,6 +17,7 @@ from cosmogan.fields.store import (
     expected_bytes,
     finish_folder,
     missing_shards,
+    open_fields,
     write_shard,
 )
 from cosmogan.session import available_cpus, pool
@@ -30,8 +32,9 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     run: str | Path,
     out: str | Path,
     *,
-    count: int,
     seed: int,
+    count: int | None = None,
+    like: str | Path | None = None,
     kind: Kind = "trained",
     parameters: dict[str, float] | None = None,
     workers: int | None = None,
@@ -39,15 +42,22 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
 ) -> FieldSet:
     """Write fields 0 to `count` of a seed as a data set; what is there already is kept.
 
+    With `like`, field k has the initial conditions of field k mod n of that data set, and its origin.
+
     Parameters
     ----------
     run : path
         A trained run, or a file of weights.
     out : path
         ``NAME.fields``.
-    count, seed : int
-        How many, and from which seed.
-    kind : {"trained", "untrained", "lognormal"}
+    seed : int
+        Fixes every field.
+    count : int, optional
+        How many; by default as many as `like` has.
+    like : path, optional
+        Data set of `cosmogan.simulate`, n fields at these parameters in boxes of the trained layout.
+        A `count` of several n makes several draws of what the initial conditions leave open.
+    kind : {"trained", "untrained", "lognormal", "lpt"}
         What makes them.
     parameters : dict of str to float, optional
         Cosmology and redshift; the trained ones by default.
@@ -58,12 +68,15 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
 
     Raises
     ------
-    CheckpointError, RecipeError, ResourceError
-        If weights are missing or damaged, `out` exists from anything else, the disk is full.
+    CheckpointError, LayoutError, RecipeError, ResourceError
+        If weights are missing or damaged, `like` is of another kind, `out` exists from anything else,
+        the disk is full.
     """
     weights = find_weights(Path(run), kind)
     emulator = load(weights, kind)
     row = emulator.row(parameters or {})
+    origin = None if like is None else _origins(emulator, row, open_fields(like))
+    count = _count(count, origin)
     layout = emulated_layout(emulator)
     shards = -(-count // ROWS)
     create_folder(
@@ -71,14 +84,18 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
         layout,
         provenance("cosmogan emulate", str(emulator.weights.content["made_by"].get("recipe", ""))),
         shards,
-        _identity(weights, count, seed, kind, row),
+        _identity(weights, count, seed, kind, row, origin),
         expected_bytes=expected_bytes(layout, count, shards),
     )
     missing = missing_shards(out)
     done = count - sum(len(_rows(number, count)) for number in missing)
     progress(done, count)
     written = []
-    calls = [(str(out), number, count, seed, row) for number in missing]
+    calls = [
+        (str(out), number, rows, seed, row, None if origin is None else _in_turn(origin, rows))
+        for number in missing
+        for rows in [_rows(number, count)]
+    ]
     actors = min(workers or available_cpus(), max(len(missing), 1))
     for shard in pool(Maker, (str(weights), kind), calls, actors=actors) if missing else ():
         written.append(shard)
@@ -101,12 +118,22 @@ class Maker:
     def __init__(self, weights: str, kind: Kind) -> None:
         self.emulator = load(weights, kind)
 
-    def call(self, out: str, number: int, count: int, seed: int, row: int) -> Shard:
+    def call(
+        self,
+        out: str,
+        number: int,
+        rows: range,
+        seed: int,
+        row: int,
+        origin: NDArray[np.void] | None,
+    ) -> Shard:
         """Make and write one shard; twice does no harm."""
-        rows = _rows(number, count)
         theory = self.emulator.theory
         parameters = dict(zip(theory.names, theory.parameters[row], strict=True))
-        sample = self.emulator.sample(len(rows), seed, start=rows.start, **parameters)
+        if origin is None:
+            sample = self.emulator.sample(len(rows), seed, start=rows.start, **parameters)
+        else:
+            sample = self.emulator.counterparts(origin, seed, start=rows.start, **parameters)
         table: NDArray[np.float64] = np.tile(theory.parameters[row], (len(rows), 1))
         return write_shard(out, number, sample.fields, table, sample.origin)
 
@@ -116,10 +143,65 @@ def emulated_layout(emulator: Emulator) -> Layout:
     return emulator.weights.layout
 
 
+def _count(count: int | None, origin: NDArray[np.void] | None) -> int:
+    if count is not None:
+        return count
+    if origin is None:
+        raise RecipeError("count: give how many fields, or a data set they are to be like")
+    return len(origin)
+
+
+def _origins(emulator: Emulator, row: int, like: FieldSet) -> NDArray[np.void]:
+    """Return where the fields of `like` that have these parameters come from.
+
+    Raises
+    ------
+    LayoutError
+        If they are of another layout, were not simulated by this code, or have other parameters.
+    RecipeError
+        If the emulator starts from no initial conditions.
+    """
+    emulator.require_initial_conditions()
+    here, there = emulated_layout(emulator), like.layout
+    for name in ("dimension", "grid", "box_size", "thickness"):
+        if not np.isclose(getattr(here, name), getattr(there, name), rtol=1e-6):
+            raise LayoutError(
+                f"{like.path}: {name} = {getattr(there, name)}, but the network was trained at "
+                f"{getattr(here, name)}; give simulations of the same kind"
+            )
+    if like.made_by.code != "cosmogan":
+        raise LayoutError(
+            f"{like.path}: made by {like.made_by.code}; only the seeds of cosmogan's own simulations "
+            "stand for initial conditions"
+        )
+    theory = emulator.theory
+    missing = [name for name in theory.names if name not in there.parameter_names]
+    if missing:
+        raise LayoutError(
+            f"{like.path}: lacks the parameters {', '.join(missing)}; simulate it again"
+        )
+    columns = [there.parameter_names.index(name) for name in theory.names]
+    close = np.isclose(like.parameters[:, columns], theory.parameters[row], rtol=1e-5, atol=1e-8)
+    same = close.all(axis=1)
+    if not same.any():
+        named = zip(theory.names, theory.parameters[row], strict=True)
+        wanted = ", ".join(f"{name} = {value:g}" for name, value in named)
+        raise LayoutError(f"{like.path}: no field at {wanted}; give --parameters it holds")
+    chosen: NDArray[np.void] = like.origin[same]
+    return chosen
+
+
+def _in_turn(origin: NDArray[np.void], rows: range) -> NDArray[np.void]:
+    return origin[np.arange(rows.start, rows.stop) % len(origin)]
+
+
+def _identity(
+    weights: Path, count: int, seed: int, kind: Kind, row: int, origin: NDArray[np.void] | None
+) -> str:
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    like = "" if origin is None else f" {hashlib.sha256(origin.tobytes()).hexdigest()}"
+    return hashlib.sha256(f"{digest} {count} {seed} {kind} {row}{like}".encode()).hexdigest()[:16]
+
+
 def _rows(number: int, count: int) -> range:
     return range(number * ROWS, min((number + 1) * ROWS, count))
-
-
-def _identity(weights: Path, count: int, seed: int, kind: Kind, row: int) -> str:
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return hashlib.sha256(f"{digest} {count} {seed} {kind} {row}".encode()).hexdigest()[:16]

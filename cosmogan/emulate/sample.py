@@ -15,14 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from cosmogan.errors import CheckpointError, RecipeError
-from cosmogan.models.latent import make_latent
+from cosmogan.models.latent import LatentKind, LptLatent, make_latent
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.theory import Theory
 from cosmogan.models.weights import Weights, load_weights
 
-Kind = Literal["trained", "untrained", "lognormal"]
+Kind = Literal["trained", "untrained", "lognormal", "lpt"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_BARE: dict[Kind, LatentKind] = {"lognormal": "gaussian", "lpt": "lpt"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,9 @@ class Emulator:
     ----------
     weights : Weights
         Network, latent and layout.
-    kind : {"trained", "untrained", "lognormal"}
-        Whether the network answers, or its latent is returned as it is (`lognormal`).
+    kind : {"trained", "untrained", "lognormal", "lpt"}
+        Whether the network answers, or a latent of that kind is returned as it is (`lognormal`, `lpt`:
+        what theory alone knows).
 
     Examples
     --------
@@ -84,7 +86,7 @@ class Emulator:
     def __init__(self, weights: Weights, kind: Kind = "trained") -> None:
         self.weights, self.kind = weights, kind
         theory, generator = weights.theory, weights.generator
-        start = "gaussian" if kind == "lognormal" else weights.latent
+        start = _BARE.get(kind, weights.latent)
         self.latent = make_latent(start, theory, weights.layout.grid)
         self.source = Source(self.latent, theory, generator.scaling, generator.shape)
 
@@ -125,7 +127,9 @@ class Emulator:
         fields = np.concatenate(list(self._blocks(start, start + count, seed, row)))
         return self._label(fields, self.latent.origins(seed, range(start, start + count)), row)
 
-    def counterparts(self, origin: NDArray[np.void], seed: int = 0, **parameters: float) -> Sample:
+    def counterparts(
+        self, origin: NDArray[np.void], seed: int = 0, *, start: int = 0, **parameters: float
+    ) -> Sample:
         """Make what the emulator holds simulated fields for, given their initial conditions.
 
         Parameters
@@ -135,6 +139,8 @@ class Emulator:
             `cosmogan.simulate` in boxes of the trained size.
         seed : int
             Of what the initial conditions leave open.
+        start : int
+            Number of the first; the same origin under another number is another draw.
         **parameters : float
             Cosmology and redshift; those not given are the trained ones.
 
@@ -151,14 +157,13 @@ class Emulator:
         LayoutError
             If an origin is no place in a box of the trained layout.
         """
-        if len(origin) < 1 or seed < 0:
-            raise RecipeError(f"{len(origin)} origins, seed = {seed}: give one or more, and >= 0")
-        if self.weights.latent != "lpt" or self.kind == "lognormal":
+        if len(origin) < 1 or seed < 0 or start < 0:
             raise RecipeError(
-                "this emulator starts from no initial conditions; train one with latent = 'lpt'"
+                f"{len(origin)} origins, seed = {seed}, start = {start}: give origins, the others >= 0"
             )
+        self.require_initial_conditions()
         row, size = self.row(parameters), self.weights.micro_batch
-        seeds = [derive_seed(seed, k) for k in range(len(origin))]
+        seeds = [derive_seed(seed, k) for k in range(start, start + len(origin))]
         whole = -(-len(origin) // size) * size
         padded = np.resize(np.arange(len(origin)), whole)
         blocks = [
@@ -166,6 +171,13 @@ class Emulator:
             for some in padded.reshape(-1, size)
         ]
         return self._label(np.concatenate(blocks)[: len(origin)], origin, row)
+
+    def require_initial_conditions(self) -> None:
+        """Raise `RecipeError` if the latent does not come from initial conditions."""
+        if not isinstance(self.latent, LptLatent):
+            raise RecipeError(
+                "this emulator starts from no initial conditions; train one with latent = 'lpt'"
+            )
 
     def row(self, parameters: dict[str, float]) -> int:
         """Return which of the trained parameters is meant.
@@ -192,7 +204,7 @@ class Emulator:
 
     def _make(self, origins: NDArray[np.void], seeds: list[int], row: int) -> NDArray[np.float32]:
         rows = [row] * len(seeds)
-        if self.kind == "lognormal":
+        if self.kind in _BARE:
             return self.latent.density(origins, rows)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -224,8 +236,8 @@ def load(path: str | Path, kind: Kind = "trained") -> Emulator:
     ----------
     path : path
         Folder of a run, its ``run/`` or a ``.safetensors`` file of weights.
-    kind : {"trained", "untrained", "lognormal"}
-        The trained network, the same before training, or its latent without any network.
+    kind : {"trained", "untrained", "lognormal", "lpt"}
+        The trained network, the same before training, or a latent without any network.
 
     Raises
     ------

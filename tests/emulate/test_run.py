@@ -1,5 +1,7 @@
 """Emulation through Ray, on a network that knows nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ import torch
 from cosmogan.emulate import run as emulation
 from cosmogan.emulate.run import emulate
 from cosmogan.emulate.sample import load
-from cosmogan.errors import CheckpointError, RecipeError
-from cosmogan.fields.layout import Layout
+from cosmogan.errors import CheckpointError, LayoutError, RecipeError
+from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.fields.scaling import Scaling
+from cosmogan.fields.store import create_folder, finish_folder, write_shard
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.theory import Theory
 from cosmogan.models.weights import save_weights
@@ -130,3 +133,64 @@ def test_parameters_it_was_not_trained_at_are_refused(run, tmp_path):
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="train to the end"):
         emulate(tmp_path, tmp_path / "a.fields", count=8, seed=7)
+
+
+# From the initial conditions of other fields
+
+
+@pytest.mark.usefixtures("_fixed_clock")
+def test_a_data_set_is_like_itself(runs, tmp_path, ray_session):
+    """The initial conditions of its own fields, and the same seed, make the very fields again."""
+    first = emulate(runs["lpt"], tmp_path / "a.fields", count=150, seed=7)
+    again = emulate(runs["lpt"], tmp_path / "b.fields", seed=7, like=first.path)
+    np.testing.assert_array_equal(again[:], first[:])
+    np.testing.assert_array_equal(again.origin, first.origin)
+    assert shards(first.path) == shards(again.path)
+
+
+def test_more_fields_than_it_has_are_more_draws_in_turn(runs, tmp_path, ray_session):
+    run = runs["lpt"]
+    like = emulate(run, tmp_path / "a.fields", count=50, seed=7)
+    made = emulate(run, tmp_path / "b.fields", count=150, seed=3, like=like.path)
+    np.testing.assert_array_equal(made.origin, np.tile(like.origin, 3))
+    sample = load(run).counterparts(like.origin[:30], 3, start=100)
+    np.testing.assert_array_equal(made[100:130], sample.fields)
+
+
+def test_theory_alone_is_the_start_of_the_network(runs, tmp_path, ray_session):
+    run = runs["lpt"]
+    like = emulate(run, tmp_path / "a.fields", count=20, seed=7)
+    bare = emulate(run, tmp_path / "b.fields", seed=1, like=like.path, kind="lpt")
+    np.testing.assert_array_equal(bare[:], load(run).latent.density(like.origin, [0] * 20))
+
+
+def test_what_has_no_initial_conditions_to_give_is_refused(runs, tmp_path, ray_session):
+    like = emulate(runs["lpt"], tmp_path / "a.fields", count=8, seed=7)
+    out = tmp_path / "b.fields"
+    with pytest.raises(RecipeError, match="starts from no initial conditions"):
+        emulate(runs["gaussian"], out, seed=7, like=like.path)
+    with pytest.raises(RecipeError, match="give how many"):
+        emulate(runs["lpt"], out, seed=7)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "parameters", "code", "message"),
+    [
+        ({"box_size": 65.0}, (0.31, 0.0), "cosmogan", "box_size = 65.0, but .* trained at 64.0"),
+        ({}, (0.31, 1.0), "cosmogan", "no field at Omega_m = 0.31, redshift = 0"),
+        ({}, (0.31, 0.0), "Gadget", "made by Gadget; only the seeds of cosmogan's own"),
+        ({"parameter_names": ("h", "redshift")}, (0.31, 0.0), "cosmogan", "lacks .* Omega_m"),
+    ],
+)
+def test_fields_of_another_kind_give_no_initial_conditions(
+    runs, tmp_path, change, parameters, code, message
+):
+    layout = replace(load(runs["lpt"]).weights.layout, **change)
+    path, made_by = tmp_path / "like.fields", replace(provenance("test"), code=code)
+    create_folder(path, layout, made_by, 1, "like", expected_bytes=1)
+    origin = np.zeros(2, ORIGIN_DTYPE)
+    fields = np.ones((2, 16, 16), np.float32)
+    finish_folder(path, [write_shard(path, 0, fields, np.tile(parameters, (2, 1)), origin)])
+    with pytest.raises(LayoutError, match=message):
+        emulate(runs["lpt"], tmp_path / "b.fields", seed=7, like=path)
