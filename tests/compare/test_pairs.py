@@ -137,6 +137,29 @@ def test_an_emulator_with_an_offset_is_told_from_eight_pairs(world):
     assert found.spread is None
 
 
+def test_intervals_hold_their_ratios(world):
+    truth = world.write("truth", world.draw())
+    found = judge_pairs(world.write("made", world.draw() ** 1.3), truth, rules=RULES)
+    for result in found.results.values():
+        for b in result.bins:
+            assert b.low <= b.ratio <= b.high or not np.isfinite(b.low)
+    assert found.results["power"].bins[0].high < np.inf
+
+
+def test_exchanging_a_simulation_with_its_draw_changes_nothing_of_the_null(world):
+    """Of the scatter too, though it is about a mean that all fields share."""
+    rules = Rules(splits=100, tolerance={"power": 0.2})
+    truth, made = world.draw(), world.draw() ** 1.1
+    first = (world.origin["simulation"] == world.origin["simulation"][0])[:, None, None]
+    other = np.where(first, made, truth), np.where(first, truth, made)
+    nulls = [
+        judge_pairs(world.write(f"made {i}", m), world.write(f"truth {i}", t), rules=rules)
+        for i, (t, m) in enumerate(((truth, made), other))
+    ]
+    assert nulls[0].overall.threshold == pytest.approx(nulls[1].overall.threshold, rel=1e-9)
+    assert nulls[0].overall.deviation != pytest.approx(nulls[1].overall.deviation, rel=1e-3)
+
+
 def test_a_network_without_noise_fails_by_its_spread(world):
     truth, draw = world.write("truth", world.draw()), world.draw(scatter=0.7)
     found = judge_pairs(world.write("made", draw, draw), truth, rules=RULES)
