@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
 
-_BLOCK_FIELDS = 64
+_BLOCK_FIELDS = 256
 _BLOCK_BYTES = 16 << 20
 
 
