@@ -40,6 +40,12 @@ def make(path, *, dimension=2, grid=16, rows=(70, 30, 41), seed=1, periodic=True
     return finish_folder(path)
 
 
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    """Blocks that these small data sets need three of."""
+    monkeypatch.setattr("cosmogan.measure.run._BLOCK_FIELDS", 64)
+
+
 @pytest.fixture(scope="module")
 def fields(tmp_path_factory):
     return make(tmp_path_factory.mktemp("data") / "train.fields")
@@ -124,6 +130,14 @@ def test_progress_counts_every_field_once(fields, tmp_path):
     assert done == sorted(done)
     assert told[-1] == (len(fields), len(fields))
     assert len(told) == 4  # none, then blocks of 64 of 141 fields
+
+
+def test_the_blocks_change_no_bit(fields, tmp_path, monkeypatch):
+    tables = []
+    for size in (7, 1000):
+        monkeypatch.setattr("cosmogan.measure.run._BLOCK_FIELDS", size)
+        tables.append(table.read(measure(fields, tmp_path / f"{size}.stats.h5")))
+    same(*tables)
 
 
 def test_what_is_complete_is_not_measured_again(fields, tmp_path, monkeypatch):
