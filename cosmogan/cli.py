@@ -301,7 +301,7 @@ def measure(
 )
 @click.option("--validation", type=_PATH, help="More simulations, for the floors and nulls.")
 @click.option(
-    "--paired",
+    "--counterparts",
     type=_PATH,
     help="What the same network made with emulate --like TRUTH: judged pair by pair.",
 )
@@ -319,7 +319,7 @@ def compare(
     output: Path,
     training: Path | None,
     validation: Path | None,
-    paired: Path | None,
+    counterparts: Path | None,
     lpt: Path | None,
     recipe: str | None,
     *,
@@ -345,7 +345,7 @@ def compare(
             pipeline.source_of(truth),
             output,
             others={name: pipeline.source_of(path) for name, path in others.items() if path},
-            paired=pipeline.source_of(paired) if paired else None,
+            counterparts=pipeline.source_of(counterparts) if counterparts else None,
             lpt=lpt,
             rules=replace(rules, samples=rules.samples and samples),
             progress=progress,

@@ -1,4 +1,7 @@
-"""What becomes of options on the command line; what cannot be read is a `click.BadParameter`."""
+"""What becomes of options and arguments on the command line.
+
+An option that cannot be read is a `click.BadParameter`.
+"""
 
 import re
 from pathlib import Path

@@ -6,7 +6,7 @@ It looks so::
     train.fields/ validation.fields/ test.fields/          simulate
     run/                                                   train
     emulated.fields/ untrained.fields/ lognormal.fields/   emulate, from seeds
-    paired.fields/ lpt.fields/                             emulate, from the initial conditions of test
+    counterparts.fields/ lpt.fields/                       emulate, from the initial conditions of test
     statistics/<name>.stats.h5                             measure
     report.html verdict.json                               compare
     timings.json                                           wall and CPU seconds of each stage
@@ -28,7 +28,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
-from cosmogan.budget import EMULATED, PAIRED, SIMULATED, Cost, emulated_fields, estimate
+from cosmogan.budget import (
+    EMULATED,
+    FROM_TEST,
+    SIMULATED,
+    UNMEASURED,
+    Cost,
+    emulated_fields,
+    estimate,
+)
 from cosmogan.errors import RecipeError, ResourceError, Stopped
 from cosmogan.recipe import CompareTable, Recipe, read, write
 from cosmogan.screen import Progress, Screen, Silent, duration, size
@@ -39,15 +47,14 @@ if TYPE_CHECKING:
     from cosmogan.compare.rules import Rules
     from cosmogan.compare.run import Source
 
-STAGES = ("simulate", "train", *EMULATED, *PAIRED, "measure", "compare")
-"""All there may be: the paired ones take a latent with initial conditions."""
-_ON_RAY = ("simulate", "train", *EMULATED, *PAIRED)
-_UNMEASURED = ("lpt",)
+STAGES = ("simulate", "train", *EMULATED, *FROM_TEST, "measure", "compare")
+"""All there may be: those from the initial conditions of "test" take a latent that has some."""
+_ON_RAY = ("simulate", "train", *EMULATED, *FROM_TEST)
 KINDS: dict[str, Literal["trained", "untrained", "lognormal", "lpt"]] = {
     "emulated": "trained",
     "untrained": "untrained",
     "lognormal": "lognormal",
-    "paired": "trained",
+    "counterparts": "trained",
     "lpt": "lpt",
 }
 
@@ -128,7 +135,7 @@ def stages(recipe: Recipe, folder: Path) -> list[Stage]:
     """Return all stages of a run, in order; nothing is made or changed."""
     emulated = emulated_fields(recipe)
     sets = {name: folder / f"{name}.fields" for name in (*SIMULATED, *emulated)}
-    measured = [path for name, path in sets.items() if name not in _UNMEASURED]
+    measured = [path for name, path in sets.items() if name not in UNMEASURED]
     statistics = [statistics_of(path) for path in measured]
     leaves_work: dict[str, tuple[list[Path], Callable[[Progress], object]]] = {
         "simulate": (
@@ -295,7 +302,7 @@ def _emulate(recipe: Recipe, folder: Path, name: str, progress: Progress) -> Non
         folder / f"{name}.fields",
         count=emulated_fields(recipe)[name],
         seed=recipe.emulate.seed,
-        like=folder / "test.fields" if name in PAIRED else None,
+        like=folder / "test.fields" if name in FROM_TEST else None,
         kind=KINDS[name],
         progress=progress,
     )
@@ -333,7 +340,7 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
         sources["test"],
         folder,
         others={"training": sources["train"], "validation": sources["validation"]},
-        paired=sources.get("paired"),
+        counterparts=sources.get("counterparts"),
         lpt=lpt.fields if lpt else None,
         rules=rules(recipe.compare),
         progress=progress,

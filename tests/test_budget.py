@@ -45,7 +45,7 @@ def test_every_stage_says_what_it_makes():
         "emulated",
         "untrained",
         "lognormal",
-        "paired",
+        "counterparts",
         "lpt",
         "measure",
         "compare",

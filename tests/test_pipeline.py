@@ -74,7 +74,7 @@ def test_what_follows_a_stage_that_works_again_is_asked_again(stand_ins, tmp_pat
     pipeline.run(TINY, tmp_path)
     assert stand_ins.worked[len(pipeline.STAGES) :] == [
         "lognormal",
-        "paired",
+        "counterparts",
         "lpt",
         "measure",
         "compare",
@@ -166,7 +166,7 @@ def test_a_latent_without_initial_conditions_has_no_pairs(tmp_path):
     bare = TINY.model_dump()
     bare["train"] |= {"latent": "gaussian"}
     names = [stage.name for stage in pipeline.stages(Recipe.model_validate(bare), tmp_path)]
-    assert names == [name for name in pipeline.STAGES if name not in budget.PAIRED]
+    assert names == [name for name in pipeline.STAGES if name not in budget.FROM_TEST]
     none = TINY.model_dump()
     none["emulate"] |= {"draws": 0}
     assert budget.emulated_fields(Recipe.model_validate(none)) == dict.fromkeys(
@@ -209,11 +209,16 @@ def test_the_commands_work_on_what_a_run_left(finished, tmp_path, capsys):
         ["emulate", folder, "--like", truth, "--seed", "7", "-o", paired, "--workers", "1"],
         ["emulate", folder, "--like", truth, "--kind", "lpt", "-o", lpt, "--workers", "1"],
         ["measure", paired],
-        ["compare", new, truth, "--paired", paired, "--lpt", lpt, "-o", tmp_path / "pairs"],
+        ["compare", new, truth, "--counterparts", paired, "--lpt", lpt, "-o", tmp_path / "pairs"],
         ["inspect", new, "--verify", "--plot", picture],
     ):
         assert cli.main([str(word) for word in words]) == 0, capsys.readouterr().err
-    out = capsys.readouterr().out
+    alone = ["compare", new, truth, "--lpt", lpt, "-o", tmp_path / "alone"]
+    assert cli.main([str(word) for word in alone]) == 2
+    assert not (tmp_path / "alone").exists()
+    said = capsys.readouterr()
+    out = said.out
+    assert "the rival of counterparts, and there are none" in said.err
     assert "5 slices of 16 x 16 cells" in out
     assert str(tmp_path / "verdict/report.html") in out
     assert picture.stat().st_size > 0

@@ -1,12 +1,12 @@
 """How far emulated fields go with the simulations of the same initial conditions, drawn."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cosmogan.compare import style
 from cosmogan.compare.pairs import Pairs
-from cosmogan.compare.phases import Curve
+from cosmogan.compare.phases import Curve, Phases
 from cosmogan.compare.units import Array
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ _LEAST = 1e-5
 """Below it, 1 - r is drawn at the edge."""
 
 
-def coherence_figure(pairs: Pairs, subject: str, tolerance: float) -> str:
+def coherence_figure(pairs: Pairs, own: Phases, subject: str, tolerance: float) -> str:
     """Draw 1 - r(k), and the transfer function T(k).
 
     Parameters
     ----------
     pairs : Pairs
         What was found.
+    own : Phases
+        Of the emulated fields, in its shells.
     subject : str
         Name of the emulated fields.
     tolerance : float
@@ -35,40 +37,44 @@ def coherence_figure(pairs: Pairs, subject: str, tolerance: float) -> str:
     str
         An inline SVG image.
     """
-    own, look = pairs.phases, style.look(subject)
-    draw, theory = pairs.phases.transfer, pairs.theory
     with style.figure(3.7) as drawn:
         left, right = drawn.subplots(1, 2)
         drawn.subplots_adjust(left=0.078, right=0.995, top=0.91, bottom=0.145, wspace=0.17)
-        if theory is not None:
-            _differences(left, pairs, theory.draw, _THEORY, "2LPT and the simulation")
-        _differences(left, pairs, own.draw, look, "a draw and the simulation")
-        if own.between is not None:
-            left.plot(
-                pairs.k, _rest(own.between.value), color=look.colour, ls="", marker="o", mfc="white",
-                ms=6, label="two draws",
-            )  # fmt: skip
-            name = f"the mean of {pairs.draws} draws and the simulation"
-            _differences(left, pairs, own.mean, _MEAN, name)
-        left.set(xscale="log", yscale="log", title="what the initial conditions leave open")
-        left.set_ylabel(r"$1-r(k)$")
-        edge = np.sqrt([1 - tolerance, 1 + tolerance])
-        right.axhspan(*edge, fc=style.TOLERANCE, ec=style.TOLERANCE_EDGE, lw=0.8, zorder=0)
-        right.axhline(1, color=style.MUTED, lw=0.8)
-        if theory is not None:
-            _transfer(right, pairs, theory.transfer, _THEORY, "2LPT")
-        _transfer(right, pairs, draw, look, "a draw")
-        right.set(xscale="log", title="amplitudes, over those of the simulation")
-        right.set_ylabel(r"$T(k)=\sqrt{P/P_\mathrm{simulation}}$")
-        half = max(0.2, 1.1 * float(np.abs(draw.value - 1).max()))
-        right.set_ylim(1 - half, 1 + half)
+        _draw_differences(left, pairs, own, style.look(subject))
+        _draw_amplitudes(right, pairs, own, style.look(subject), tolerance)
         for axes in (left, right):
             axes.set_xlabel(r"$k$  [$h\,\mathrm{Mpc}^{-1}$]")
             _name_wavenumbers(axes, pairs)
-        _name_parts(left)
-        left.legend(loc="upper left")
-        right.legend(loc="upper left")
+            axes.legend(loc="upper left")
         return style.as_svg(drawn)
+
+
+def _draw_differences(axes: "Axes", pairs: Pairs, own: Phases, look: style.Look) -> None:
+    if pairs.theory is not None:
+        _differences(axes, pairs, pairs.theory.draw, _THEORY, "the latent and the simulation")
+    _differences(axes, pairs, own.draw, look, "a draw and the simulation")
+    if own.between is not None:
+        circles: dict[str, Any] = {"color": look.colour, "ls": "", "marker": "o", "mfc": "white"}
+        axes.plot(pairs.k, _rest(own.between.value), ms=6, label="two draws", **circles)
+    if own.mean is not None:
+        _differences(axes, pairs, own.mean, _MEAN, "the mean of many draws and the simulation")
+    axes.set(xscale="log", yscale="log", title="what the latent leaves open", ylabel=r"$1-r(k)$")
+    _name_parts(axes)
+
+
+def _draw_amplitudes(
+    axes: "Axes", pairs: Pairs, own: Phases, look: style.Look, tolerance: float
+) -> None:
+    edge = np.sqrt([max(1 - tolerance, 0.0), 1 + tolerance])
+    axes.axhspan(*edge, fc=style.TOLERANCE, ec=style.TOLERANCE_EDGE, lw=0.8, zorder=0)
+    axes.axhline(1, color=style.MUTED, lw=0.8)
+    if pairs.theory is not None:
+        _transfer(axes, pairs, pairs.theory.transfer, _THEORY, "the latent")
+    _transfer(axes, pairs, own.transfer, look, "a draw")
+    half = max(0.2, 1.1 * float(np.abs(own.transfer.value - 1).max()))
+    axes.set(xscale="log", ylim=(1 - half, 1 + half))
+    axes.set(title="amplitudes, over those of the simulation")
+    axes.set_ylabel(r"$T(k)=\sqrt{P/P_\mathrm{simulation}}$")
 
 
 def _differences(axes: "Axes", pairs: Pairs, of: Curve, look: style.Look, label: str) -> None:

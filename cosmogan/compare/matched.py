@@ -8,10 +8,11 @@ of c / mean of t has the interval of all R with
 (Fieller 1954), q of Student's t with n - 1 degrees of freedom; what is counted in parts of its largest value
 A has 1 + mean of (c_i - t_i) / A.
 
-A perfect emulator draws from the distribution that the truth was drawn from, given the initial conditions, so
-that exchanging the two, simulation by simulation, changes nothing. The largest studentised deviation of all
-bins is compared with those of all exchanges, or of `EXCHANGES` random ones (Fisher 1935): exact at any number of
-simulations, but fewer than `FEWEST` can accuse nobody.
+A perfect emulator draws from the distribution that the truth was drawn from, given what the two share, so that
+exchanging them, simulation by simulation, changes nothing. The largest studentised deviation of all bins is
+compared with those of all 2^(n-1) exchanges that differ, or of `EXCHANGES` random ones (Fisher 1935): exact at
+any number of simulations, whatever the law of the scatter, for bins that were chosen before. Fewer than
+`FEWEST` simulations can accuse nobody.
 """
 
 from itertools import product
@@ -77,8 +78,8 @@ def weigh_exchanges(made: Array, true: Array, rng: np.random.Generator) -> Overa
     number, size = len(made), (made.mean(axis=0) + true.mean(axis=0)) / 2
     signs = _signs(number, rng)
     difference = made - true
-    moved = np.abs(studentised(difference, size, signs)).max(axis=1)
-    here = studentised(difference, size)
+    exchanged = studentised(difference, size, signs)
+    here, moved = exchanged[0], np.abs(exchanged).max(axis=1)
     column = int(np.argmax(np.abs(here)))
     above = int((moved >= abs(here[column]) * (1 - 1e-9)).sum())
     return Overall(
@@ -99,11 +100,13 @@ def _signs(number: int, rng: np.random.Generator) -> Array:
 
 
 def studentised(difference: Array, size: Array, signs: Array | None = None) -> Array:
-    """Return mean over error of differences (n, b), for each row of signs; 0 where none differs."""
+    """Return mean over error of differences (n, b), for each row of signs; 0 of a lone pair."""
     number = len(difference)
     total = difference.sum(axis=0) if signs is None else signs @ difference
+    if number < 2:
+        return np.zeros_like(total)
     squares = (difference**2).sum(axis=0) - total**2 / number
-    variance = np.maximum(squares, 0.0) / max(number - 1, 1) * number
+    variance = np.maximum(squares, 0.0) / (number - 1) * number
     error = np.sqrt(variance + (number * RESOLUTION * size) ** 2)
     deviation: Array = np.divide(total, error, out=np.zeros_like(total), where=error > 0)
     return deviation

@@ -140,9 +140,8 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     made_by = {**_made_by(truth), **setting.made_by}
     sentences = [words.headline(verdict), words.together(verdict), words.lesson(verdict)]
-    sentences += [
-        s for _, s in (*words.on_samples(setting.samples), *words.on_pairs(setting.pairs))
-    ]
+    sentences += [sentence for _, sentence in words.on_samples(setting.samples)]
+    sentences += [sentence for _, sentence in words.on_pairs(setting.pairs)]
     more = {
         "sentences": [sentence for sentence in sentences if sentence],
         "samples": setting.samples.summary() if setting.samples else None,
@@ -221,9 +220,9 @@ def _nearness(samples: Samples | None, subject: str) -> str:
 
 
 def _coherence(pairs: Pairs | None, verdict: Verdict) -> str:
-    if pairs is None:
+    if pairs is None or pairs.phases is None:
         return ""
-    return coherence_figure(pairs, verdict.subject, verdict.rules.tolerance["power"])
+    return coherence_figure(pairs, pairs.phases, verdict.subject, verdict.rules.tolerance.get("power", 0.0))
 
 
 def _narrowing(paired: Result, single: Result) -> float:

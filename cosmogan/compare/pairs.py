@@ -1,7 +1,7 @@
 """The paired comparison: emulated fields beside the simulations whose initial conditions they have.
 
-Most of what makes two simulations differ is in their initial conditions. Given the same ones it cancels, and
-eight boxes tell what else takes hundreds. Every judged bin gets its ratio and interval as matched pairs
+Most of what makes two simulations differ is in their initial conditions. Given the same ones it cancels.
+Every judged bin gets its ratio and interval as matched pairs
 (`cosmogan.compare.matched`), the slices of a simulation averaged before, and all bins together are judged by
 exchanging draws and truth. This speaks of this network: what another training set would have given stays out.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmogan.compare import floor
+from cosmogan.compare.contrast import LEVEL
 from cosmogan.compare.findings import (
     BEATS,
     CANNOT_TELL,
@@ -30,8 +31,8 @@ from cosmogan.compare.phases import (
     Curve,
     Phases,
     Spectra,
-    gain,
     jackknife,
+    left_open,
     phases,
     spectra,
     spread,
@@ -47,9 +48,13 @@ from cosmogan.compare.units import (
 )
 from cosmogan.errors import LayoutError
 from cosmogan.fields.dataset import FieldSet
+from cosmogan.fields.layout import same_parameters
+from cosmogan.session import available_cpus
 from cosmogan.statistics.battery import judged_bins
 from cosmogan.statistics.table import StatisticsTable, average
 
+AGAIN = "make it with emulate --like"
+_READ_BYTES = 4 << 20  # of the truth at a time
 _TINY = 1e-100
 _Match = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -64,12 +69,14 @@ class Pairs:
         Of the truth that has partners, and how many partners each field has.
     k : (b,) ndarray
         Shells of the phases, those that are judged [h/Mpc].
-    phases : Phases
-        Of the emulated fields.
+    phases : Phases or None
+        Of the emulated fields; None if P is judged nowhere.
     theory : Phases or None
         Of what perturbation theory makes of the initial conditions.
-    gain : Curve or None
-        (1 - r) of theory over that of the mean of the draws: above 1, the network knows more.
+    left_open : Curve or None
+        1 - r of the mean of many draws over that of theory: below 1, the network knows more.
+    contest : str
+        Whether it is below 1 in every shell, above in some outside all errors, or cannot be told.
     spread : Score or None
         Geometric mean of `Phases.spread`; None of a single draw.
     results : mapping of str to Result
@@ -82,9 +89,10 @@ class Pairs:
     fields: int
     draws: int
     k: Array
-    phases: Phases
+    phases: Phases | None
     theory: Phases | None
-    gain: Curve | None
+    left_open: Curve | None
+    contest: str
     spread: Score | None
     results: Mapping[str, Result]
     overall: Largest
@@ -93,15 +101,6 @@ class Pairs:
     def undecided(self) -> bool:
         """Whether there are too few simulations to accuse anybody."""
         return self.simulations < FEWEST
-
-    @property
-    def contest(self) -> str:
-        """Whether the mean of the draws is nearer to the truth than theory, in every shell."""
-        if self.gain is None or self.simulations < 2:
-            return CANNOT_TELL
-        if (self.gain.low > 1).all():
-            return BEATS
-        return DOES_NOT_BEAT if (self.gain.high < 1).any() else CANNOT_TELL
 
     @property
     def bins(self) -> int:
@@ -114,7 +113,7 @@ class Pairs:
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers."""
-        return asdict(self) | {"contest": self.contest}
+        return asdict(self)
 
 
 def judge_pairs(made: Side, truth: Side, theory: FieldSet | None = None, *, rules: Rules) -> Pairs:
@@ -137,29 +136,56 @@ def judge_pairs(made: Side, truth: Side, theory: FieldSet | None = None, *, rule
         If the data sets are not of the same kind, or a field has no partner.
     """
     check_same_kind(made.table, truth.table)
-    matched = rows, draws = match(made.fields, truth.fields)
-    simulation, box_size = truth.table.simulation[rows], truth.fields.layout.box_size
-    at = judged_bins(truth.table["power"], **rules.limits(truth.table))
+    matched = match(made.fields, truth.fields)
+    tables = made.table, truth.table
+    yardsticks = make_yardsticks(truth.table, rules)
+    return Pairs(
+        simulations=np.unique(truth.table.simulation[matched[0]]).size,
+        fields=len(matched[0]),
+        draws=matched[1].shape[1],
+        **_compare_phases((made, truth), theory, matched, rules),
+        results=_results(tables, matched, yardsticks, rules),
+        overall=_exchange(tables, matched, yardsticks, rules),
+    )
+
+
+def _compare_phases(
+    sides: tuple[Side, Side], theory: FieldSet | None, matched: _Match, rules: Rules
+) -> dict[str, Any]:
+    """Return the parts of `Pairs` that speak of phases, where P is judged."""
+    made, truth = sides
+    rows, draws = matched
+    number, layout = draws.shape[1], truth.fields.layout
+    power = truth.table.statistics.get("power")
+    at = np.empty(0, np.intp) if power is None else judged_bins(power, **rules.limits(truth.table))
+    nothing = dict.fromkeys(("phases", "theory", "left_open", "spread"))
+    if power is None or not at.size:
+        return {**nothing, "k": np.empty(0), "contest": CANNOT_TELL}
 
     def measure(of: FieldSet, partners: NDArray[np.intp]) -> Spectra:
-        found = spectra(of, truth.fields, rows, partners, simulation, box_size)
+        found = spectra(
+            of,
+            truth.fields,
+            rows,
+            partners,
+            truth.table.simulation[rows],
+            layout.box_size,
+            at_a_time=max(1, _READ_BYTES // layout.sample_bytes),
+            workers=available_cpus(),
+        )
         return {name: values[:, at] for name, values in found.items()}
 
     own = measure(made.fields, draws)
-    bare = None if theory is None else measure(theory, _partners(theory, truth.fields, rows))
-    yardsticks = make_yardsticks(truth.table, rules)
-    return Pairs(
-        simulations=np.unique(simulation).size,
-        fields=len(rows),
-        draws=draws.shape[1],
-        k=truth.table["power"].coordinate[at],
-        phases=phases(own, draws.shape[1]),
-        theory=None if bare is None else phases(bare, 1),
-        gain=None if bare is None else _gain(bare, own),
-        spread=_spread(own, draws.shape[1], rules),
-        results=_results((made.table, truth.table), matched, yardsticks, rules),
-        overall=_exchange((made.table, truth.table), matched, yardsticks, rules),
-    )
+    parts = {**nothing, "k": power.coordinate[at], "contest": CANNOT_TELL}
+    parts["phases"] = phases(own, number)
+    if number > 1:
+        parts["spread"] = _spread(own, number, rules)
+    if theory is not None:
+        bare = measure(theory, _partners(theory, truth.fields, rows))
+        parts["theory"] = phases(bare, 1)
+        if number > 1:
+            parts["left_open"], parts["contest"] = _contest(own, number, bare)
+    return parts
 
 
 def match(made: FieldSet, truth: FieldSet) -> _Match:
@@ -175,26 +201,36 @@ def match(made: FieldSet, truth: FieldSet) -> _Match:
     Raises
     ------
     LayoutError
-        If a field of `made` has no partner.
+        If the fields are of another size, or a field of `made` has no partner.
     """
-    place = {key: row for row, key in enumerate(_keys(truth, made))}
+    for name in ("dimension", "grid", "box_size", "thickness"):
+        here, there = getattr(made.layout, name), getattr(truth.layout, name)
+        if not np.isclose(here, there, rtol=1e-6):
+            raise LayoutError(f"{made.path}: {name} = {here}, but {there} in {truth.path}; {AGAIN}")
+    place = {key: row for row, key in enumerate(_keys(truth, truth))}
     found: dict[int, list[int]] = {}
     for number, key in enumerate(_keys(made, truth)):
         if key not in place:
             raise LayoutError(
                 f"{made.path}: field {number} has the initial conditions of no field of {truth.path}; "
-                "make it with emulate --like"
+                f"{AGAIN}"
             )
         found.setdefault(place[key], []).append(number)
     rows, draws = sorted(found), min(map(len, found.values()))
     return np.array(rows, np.intp), np.array([found[row][:draws] for row in rows], np.intp)
 
 
-def _keys(of: FieldSet, other: FieldSet) -> list[tuple[bytes, bytes]]:
-    names = sorted(set(of.layout.parameter_names) & set(other.layout.parameter_names))
-    at = [of.layout.parameter_names.index(name) for name in names]
-    parameters = np.round(of.parameters[:, at], 6) + 0.0  # no negative zero
-    return [(o.tobytes(), p.tobytes()) for o, p in zip(of.origin, parameters, strict=True)]
+def _keys(of: FieldSet, truth: FieldSet) -> list[tuple[bytes, int]]:
+    """Return the origin of each field, and which of the truth's parameters are its own, -1 for none."""
+    names = [n for n in truth.layout.parameter_names if n in of.layout.parameter_names]
+    here, there = (
+        fields.parameters[:, [fields.layout.parameter_names.index(name) for name in names]]
+        for fields in (of, truth)
+    )
+    which = np.full(len(here), -1)
+    for number, parameters in enumerate(np.unique(there, axis=0)):
+        which[same_parameters(here, parameters)] = number
+    return [(o.tobytes(), w) for o, w in zip(of.origin, which.tolist(), strict=True)]
 
 
 def _partners(theory: FieldSet, truth: FieldSet, rows: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -202,20 +238,26 @@ def _partners(theory: FieldSet, truth: FieldSet, rows: NDArray[np.intp]) -> NDAr
     missing = np.setdiff1d(rows, known)
     if missing.size:
         raise LayoutError(
-            f"{theory.path}: has no partner of field {missing[0]} of {truth.path}; make it with "
-            "emulate --kind lpt --like"
+            f"{theory.path}: has no partner of field {missing[0]} of {truth.path}; {AGAIN}"
         )
     return draws[np.searchsorted(known, rows), :1]
 
 
-def _gain(theory: Spectra, own: Spectra) -> Curve:
-    both = {f"theory {name}": x for name, x in theory.items()} | dict(own)
-    return jackknife(both, lambda x: gain({n: x[f"theory {n}"] for n in theory}, x))
+def _contest(own: Spectra, draws: int, bare: Spectra) -> tuple[Curve, str]:
+    """Set the mean of many draws against theory; to lose in one shell of many takes more than 95 %."""
+    both = {f"theory {name}": x for name, x in bare.items()} | dict(own)
+
+    def ratio(x: Spectra) -> Array:
+        return left_open(x, draws, {name: x[f"theory {name}"] for name in bare})
+
+    found = jackknife(both, ratio)
+    sure = jackknife(both, ratio, level=1 - (1 - LEVEL) / found.value.size)
+    if (found.high < 1).all():
+        return found, BEATS
+    return found, DOES_NOT_BEAT if (sure.low > 1).any() else CANNOT_TELL
 
 
-def _spread(own: Spectra, draws: int, rules: Rules) -> Score | None:
-    if draws < 2:
-        return None
+def _spread(own: Spectra, draws: int, rules: Rules) -> Score:
     found = jackknife(own, lambda x: _geometric_mean(spread(x, draws)))
     value, low, high = (float(x[0]) for x in (found.value, found.low, found.high))
     return Score(
@@ -246,7 +288,7 @@ def _results(
 
 def _result(yardstick: Yardstick, made: Array, true: Array, counts: Array) -> Result:
     """Judge the bins of a statistic, from one row a simulation of either side."""
-    found = _ratio(yardstick, made.mean(axis=0), true.mean(axis=0))
+    found = _set_against(yardstick, made.mean(axis=0), true.mean(axis=0))
     low, high = paired_interval(made, true, yardstick.amplitude)
     if yardstick.name == SCATTER:
         low, high = np.sqrt(np.maximum(low, 0.0)), np.sqrt(np.maximum(high, 0.0))
@@ -262,7 +304,7 @@ def _result(yardstick: Yardstick, made: Array, true: Array, counts: Array) -> Re
         )
         for b in range(found.size)
     )
-    resampled = np.abs(_ratio(yardstick, counts @ made, counts @ true) - 1).mean(axis=1)
+    resampled = np.abs(_set_against(yardstick, counts @ made, counts @ true) - 1).mean(axis=1)
     error = floor.measured(float(np.abs(found - 1).mean()), resampled, len(made))
     return Result(
         name=yardstick.name,
@@ -309,7 +351,7 @@ def _both(
     """Return one row a simulation of either side, in the same order.
 
     Of the scatter: the mean of (ln P - <ln P>)^2 about the mean of all simulations, or, to be exchangeable,
-    of its own.
+    of its own, which is nothing where a simulation has one field.
     """
     rows, draws = matched
     simulation = tables[1].simulation[rows]
@@ -322,7 +364,7 @@ def _both(
     sides = []
     for power in (made, true):
         logs = np.log(np.maximum(power, _TINY))
-        logs = logs - logs.mean(axis=(0, 1))
+        logs = logs - logs.mean(axis=0)  # each draw about its own mean, as the truth is
         value = average((logs**2).mean(axis=1), simulation)
         if exchangeable:
             value = value - average(logs.mean(axis=1), simulation) ** 2
@@ -330,7 +372,7 @@ def _both(
     return sides[0], sides[1]
 
 
-def _ratio(yardstick: Yardstick, made: Array, true: Array) -> Array:
+def _set_against(yardstick: Yardstick, made: Array, true: Array) -> Array:
     if yardstick.amplitude:
         parts: Array = 1 + (made - true) / yardstick.amplitude
         return parts

@@ -35,7 +35,8 @@ class Rules:
         Largest |ratio - 1| that passes, by statistic; one without a tolerance, or not measured, is not
         judged.
     scatter : tuple of float
-        Lowest and highest passing ratio of the scatter of ln P over fields.
+        Lowest and highest passing ratio of the scatter of ln P over fields, and of the spread of draws
+        from the same initial conditions.
     correlation : tuple of float
         Lowest and highest passing ratio of the mean off-diagonal correlation of ln P.
     k_max : float

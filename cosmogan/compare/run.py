@@ -11,7 +11,7 @@ from cosmogan.compare.pairs import Pairs, judge_pairs
 from cosmogan.compare.rules import Rules, check_comparable
 from cosmogan.compare.samples import Samples, Side, look
 from cosmogan.compare.theory import expected_power
-from cosmogan.errors import LayoutError
+from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.fields.array import is_plain
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import digest
@@ -45,7 +45,7 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
     out: str | Path,
     *,
     others: Mapping[str, Source] = MappingProxyType({}),
-    paired: Source | None = None,
+    counterparts: Source | None = None,
     lpt: Path | None = None,
     rules: Rules | None = None,
     setting: Setting | None = None,
@@ -63,7 +63,7 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
         Folder of the two files.
     others : mapping of str to Source
         The other simulations: "training", "validation".
-    paired : Source, optional
+    counterparts : Source, optional
         Fields that the emulator of the first candidate made from the initial conditions of the truth.
     lpt : Path, optional
         Data set of what perturbation theory alone makes of these.
@@ -91,6 +91,9 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
     known = {name: _read(source) for name, source in others.items()}
     tables = [{name: table for name, (table, _) in of.items()} for of in (found, known)]
     check_comparable(tables[0], judge[0], tables[1])
+    if lpt is not None and counterparts is None:
+        raise RecipeError(f"{lpt}: the rival of counterparts, and there are none; name those too")
+    pairs = None if counterparts is None else _pair(counterparts, judge, lpt, rules)
     pictures = {TRUTH: judge[1]} | {name: fields for name, (_, fields) in found.items()}
     return write_report(
         out,
@@ -103,7 +106,7 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
             theory=expected_power(judge[0]),
             fields={name: fields for name, fields in pictures.items() if fields is not None},
             samples=_look(next(iter(found.values())), judge, known, rules, progress),
-            pairs=None if paired is None else _pair(paired, judge, lpt, rules),
+            pairs=pairs,
         ),
     )
 
@@ -121,16 +124,18 @@ def _look(
     return look(of, against, sides, rules=rules, progress=progress)
 
 
-def _pair(paired: Source, truth: _Data, lpt: Path | None, rules: Rules) -> Pairs:
+def _pair(counterparts: Source, truth: _Data, lpt: Path | None, rules: Rules) -> Pairs:
     """Judge the fields that share the initial conditions of the truth."""
-    made, theory = _side(_read(paired)), None if lpt is None else open_fields(lpt)
+    made, theory = _side(_read(counterparts)), None if lpt is None else open_fields(lpt)
     return judge_pairs(made, _side(truth), theory, rules=rules)
 
 
 def _side(data: _Data) -> Side:
     table, fields = data
     if fields is None:
-        raise LayoutError(f"{table.source}: pairs are judged by their fields; give the data set")
+        raise LayoutError(
+            f"{table.source}: pairs are judged by their fields; give the .fields that was emulated"
+        )
     return Side(table=table, fields=fields)
 
 

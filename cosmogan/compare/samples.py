@@ -32,7 +32,7 @@ from cosmogan.compare.rules import Rules
 from cosmogan.compare.units import Array, Numbered
 from cosmogan.errors import CosmoganError, RecipeError
 from cosmogan.fields.dataset import FieldSet
-from cosmogan.session.private import available_cpus
+from cosmogan.session import available_cpus
 from cosmogan.statistics.battery import judged_bins
 from cosmogan.statistics.table import StatisticsTable
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cosmogan.compare.coverage import Diversity
     from cosmogan.compare.novelty import Novelty
     from cosmogan.compare.pairs import Pairs
+    from cosmogan.compare.phases import Curve
     from cosmogan.compare.placements import Classified
     from cosmogan.compare.samples import Samples
 
@@ -155,25 +156,43 @@ def _on_classifier(found: "Classified") -> str:
     return f"A fresh network cannot tell them: {auc}, where 50\u202f% is chance."
 
 
-def on_pairs(pairs: "Pairs | None") -> list[tuple[bool, str]]:
-    """Return what pairs of the same initial conditions found: whether it speaks for the emulator, and how."""
+def on_pairs(pairs: "Pairs | None") -> list[tuple[str, str]]:
+    """Return what pairs of the same initial conditions found: a mark, and one sentence."""
     if pairs is None:
         return []
     passed, failed, unsure = (pairs.count(o) for o in (PASS, FAIL, CANNOT_TELL))
     found = f"{passed} of {pairs.bins} judged bins agree within tolerance"
     rest = f", {failed} outside" if failed else ", none lies outside"
-    said = [(not failed, f"From the same initial conditions {found}{rest}, {unsure} stay open.")]
-    if pairs.gain is not None:
-        worst = int(pairs.gain.value.argmin())
-        much, where = ratio(1 / float(pairs.gain.value[worst])), f"k = {pairs.k[worst]:.2g} h/Mpc"
-        more, most = {
-            BEATS: ("It knows more", "at most "),
-            DOES_NOT_BEAT: ("It knows less", ""),
-        }.get(pairs.contest, ("It cannot be shown to know more", ""))
-        whole = f"{more} of a simulation than second-order perturbation theory does from the same initial "
-        whole += f"conditions: its 1 − r is {most}{much} of theory's, at {where}."
-        said.append((pairs.contest == BEATS, whole))
+    mark = "fail" if failed else "unsure" if unsure else "pass"
+    said = [(mark, f"From the same initial conditions {found}{rest}, {unsure} stay open.")]
+    said.append(_on_exchanges(pairs))
+    if pairs.left_open is not None:
+        said.append(_on_phases(pairs, pairs.left_open))
     return said
+
+
+def _on_exchanges(pairs: "Pairs") -> tuple[str, str]:
+    if pairs.undecided:
+        return "unsure", f"{plural(pairs.simulations, 'pair')} of simulations can accuse no draw."
+    largest = pairs.overall
+    size = f"{abs(largest.deviation):.1f} standard errors ({place(largest, pairs)}; {chance(largest.p_value)})"
+    verb = "can" if largest.alarm else "cannot"
+    mark = "fail" if largest.alarm else "pass"
+    return mark, f"A draw {verb} be told from the simulation it stands for: by {size} at most."
+
+
+def _on_phases(pairs: "Pairs", left: "Curve") -> tuple[str, str]:
+    worst = int(left.value.argmax())
+    mark, verb = {
+        BEATS: ("pass", "knows more of where matter is than"),
+        DOES_NOT_BEAT: ("fail", "knows less of where matter is, on some scales, than"),
+    }.get(pairs.contest, ("unsure", "cannot be shown to know more of where matter is than"))
+    much = (
+        f"{ratio(float(left.value[worst]))} times that of theory, at k = {pairs.k[worst]:.2g} h/Mpc"
+    )
+    return mark, (
+        f"It {verb} its latent, perturbation theory alone: 1 − r of the mean of many draws is at most {much}."
+    )
 
 
 def chance(p_value: float) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cosmogan.emulate.sample import Emulator, Kind, find_weights, load
 from cosmogan.errors import LayoutError, RecipeError
-from cosmogan.fields.layout import Layout, provenance
+from cosmogan.fields.layout import Layout, provenance, same_parameters
 from cosmogan.fields.store import (
     FieldSet,
     Shard,
@@ -181,8 +181,7 @@ def _origins(emulator: Emulator, row: int, like: FieldSet) -> NDArray[np.void]:
             f"{like.path}: lacks the parameters {', '.join(missing)}; simulate it again"
         )
     columns = [there.parameter_names.index(name) for name in theory.names]
-    close = np.isclose(like.parameters[:, columns], theory.parameters[row], rtol=1e-5, atol=1e-8)
-    same = close.all(axis=1)
+    same = same_parameters(like.parameters[:, columns], theory.parameters[row])
     if not same.any():
         named = zip(theory.names, theory.parameters[row], strict=True)
         wanted = ", ".join(f"{name} = {value:g}" for name, value in named)

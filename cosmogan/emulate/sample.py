@@ -175,9 +175,12 @@ class Emulator:
     def require_initial_conditions(self) -> None:
         """Raise `RecipeError` if the latent does not come from initial conditions."""
         if not isinstance(self.latent, LptLatent):
-            raise RecipeError(
-                "this emulator starts from no initial conditions; train one with latent = 'lpt'"
+            remedy = (
+                "train one with latent = 'lpt'"
+                if self.weights.latent != "lpt"
+                else "take another kind: trained, untrained or lpt"
             )
+            raise RecipeError(f"this emulator starts from no initial conditions; {remedy}")
 
     def row(self, parameters: dict[str, float]) -> int:
         """Return which of the trained parameters is meant.

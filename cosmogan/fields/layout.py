@@ -31,6 +31,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 import cosmogan
 from cosmogan.errors import LayoutError
@@ -218,6 +219,13 @@ class MadeBy:
     def by_this_code(self) -> "MadeBy":
         """Return a copy that names the version and commit that run now."""
         return replace(self, version=cosmogan.__version__, commit=_commit())
+
+
+def same_parameters(table: ArrayLike, parameters: ArrayLike) -> NDArray[np.bool_]:
+    """Return which rows of a table (n, p) are these parameters (p,), but for rounding: (n,)."""
+    close = np.isclose(np.asarray(table), np.asarray(parameters), rtol=1e-5, atol=1e-8)
+    same: NDArray[np.bool_] = close.all(axis=1)
+    return same
 
 
 def provenance(command: str, recipe_text: str = "") -> MadeBy:

@@ -56,12 +56,12 @@ class CrossSpectrum:
 
         Over independent Gaussian fields it scatters about 0 by 1 / sqrt(modes).
         """
-        return _ratio(self.power, np.sqrt(self.first) * np.sqrt(self.second))
+        return quotient(self.power, np.sqrt(self.first) * np.sqrt(self.second))
 
     @property
     def transfer(self) -> NDArray[np.float64]:
         """(b,) T(k) = sqrt(first / second), first over second; 0 where the second has no power."""
-        return _ratio(np.sqrt(self.first), np.sqrt(self.second))
+        return quotient(np.sqrt(self.first), np.sqrt(self.second))
 
 
 def cross_spectrum(
@@ -159,7 +159,7 @@ def cross_spectra(
     return found.length * (2 * np.pi / box_size), cross, one, two, found.modes.copy()
 
 
-def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+def quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return above / below, 0 where there is nothing below."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 

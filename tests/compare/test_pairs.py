@@ -8,7 +8,7 @@ import pytest
 import scipy.fft
 
 from cosmogan.compare import words
-from cosmogan.compare.findings import BEATS, DOES_NOT_BEAT, FAIL
+from cosmogan.compare.findings import BEATS, CANNOT_TELL, DOES_NOT_BEAT, FAIL
 from cosmogan.compare.page import REPORT, VERDICT, Setting, write_report
 from cosmogan.compare.pairs import judge_pairs, match
 from cosmogan.compare.rules import Rules, make_yardsticks
@@ -40,6 +40,11 @@ def _red(count, rng):
     k[0, 0] = np.inf
     g = scipy.fft.irfft2(scipy.fft.rfft2(rng.standard_normal((count, GRID, GRID))) * k**-0.8)
     return g / g.std()
+
+
+def _shaken(fields, rng):
+    """Return fields with their structures moved by a few cells, each its own way."""
+    return np.stack([np.roll(f, rng.integers(1, 4, 2), (0, 1)) for f in fields])
 
 
 class World:
@@ -133,7 +138,7 @@ def test_an_emulator_with_an_offset_is_told_from_eight_pairs(world):
     found = judge_pairs(made, truth, rules=RULES)
     assert found.overall.alarm
     assert found.overall.p_value == 2**-7
-    assert found.gain is None
+    assert found.left_open is None
     assert found.spread is None
 
 
@@ -174,14 +179,44 @@ def test_fields_of_other_initial_conditions_than_they_say_have_no_coherence(worl
     assert np.abs(found.phases.draw.value[2:]).max() < 0.2
 
 
-def test_what_knows_less_than_theory_is_said_to(right):
+def test_what_knows_more_than_theory_is_said_to(right):
     emulated, truth, bare = right
     better = judge_pairs(emulated, truth, bare.fields, rules=RULES)
     assert better.contest == BEATS
-    worse = judge_pairs(bare, truth, emulated.fields, rules=RULES)
-    assert worse.contest == DOES_NOT_BEAT
-    assert "knows more" in words.on_pairs(better)[1][1]
-    assert "knows less" in words.on_pairs(worse)[1][1]
+    assert "knows more" in words.on_pairs(better)[2][1]
+    single = judge_pairs(bare, truth, emulated.fields, rules=RULES)
+    assert (single.contest, single.left_open) == (CANNOT_TELL, None)
+
+
+def test_what_knows_less_than_theory_is_said_to(world):
+    truth = world.write("truth", world.draw())
+    bare = world.write("lpt", world.draw(scatter=0.2))
+    noisy = np.concatenate([_shaken(world.draw(), world.rng) for _ in range(2)])
+    found = judge_pairs(world.write("made", *np.split(noisy, 2)), truth, bare.fields, rules=RULES)
+    assert found.contest == DOES_NOT_BEAT
+    assert "knows less" in words.on_pairs(found)[2][1]
+
+
+def test_the_truth_itself_knows_all(world):
+    draw = world.draw()
+    truth, bare = world.write("truth", draw), world.write("lpt", world.draw())
+    found = judge_pairs(world.write("made", draw, draw), truth, bare.fields, rules=RULES)
+    assert found.contest == BEATS
+    assert not found.overall.alarm
+    assert words.on_pairs(found)[1][0] == "pass"
+
+
+def test_without_a_power_spectrum_there_are_no_phases_but_pairs(world):
+    rules = Rules(splits=100, tolerance={"pdf": 0.2})
+    sides = world.write("truth", world.draw()), world.write("made", world.draw(), world.draw())
+    truth, made = (
+        Side(table=replace(of.table, statistics={"pdf": of.table["pdf"]}), fields=of.fields)
+        for of in sides
+    )
+    found = judge_pairs(made, truth, rules=rules)
+    assert found.phases is found.spread is None
+    assert list(found.results) == ["pdf"]
+    assert len(words.on_pairs(found)) == 2
 
 
 def test_the_order_of_the_fields_does_not_matter(world):
@@ -226,6 +261,7 @@ def test_few_simulations_accuse_nobody_and_say_so(tmp_path):
     found = judge_pairs(world.write("made", draw**1.2), truth, rules=RULES)
     assert found.undecided
     assert not found.overall.alarm
+    assert words.on_pairs(found)[1] == ("unsure", "5 pairs of simulations can accuse no draw.")
 
 
 def test_the_page_shows_the_pairs_and_the_file_repeats_them(right, found, tmp_path):
@@ -240,7 +276,7 @@ def test_the_page_shows_the_pairs_and_the_file_repeats_them(right, found, tmp_pa
         setting=Setting(pairs=found),
     )
     page = (tmp_path / REPORT).read_text(encoding="utf-8")
-    for piece in ("From the same initial conditions", "spread of draws", "2LPT"):
+    for piece in ("From the same initial conditions", "spread of draws", "The latent: what"):
         assert piece in page
     content = json.loads((tmp_path / VERDICT).read_text(encoding="utf-8"))
     assert content["pairs"]["contest"] == BEATS
