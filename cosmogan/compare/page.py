@@ -222,7 +222,9 @@ def _nearness(samples: Samples | None, subject: str) -> str:
 def _coherence(pairs: Pairs | None, verdict: Verdict) -> str:
     if pairs is None or pairs.phases is None:
         return ""
-    return coherence_figure(pairs, pairs.phases, verdict.subject, verdict.rules.tolerance.get("power", 0.0))
+    return coherence_figure(
+        pairs, pairs.phases, verdict.subject, verdict.rules.tolerance.get("power", 0.0)
+    )
 
 
 def _narrowing(paired: Result, single: Result) -> float:
