@@ -109,6 +109,8 @@ class TrainTable(Table):
     """The field the generator starts from: `lpt`, initial conditions displaced by perturbation
     theory, or `gaussian`, lognormal fields coloured by theory, for simulations whose initial
     conditions are not known."""
+    neighbours: Annotated[int, Field(ge=0)] = 0
+    """Slabs of an `lpt` box on either side of a slice that the networks see too."""
     images: Count = 20_000
     """Length of the training [real fields shown]."""
     batch: Annotated[int, Field(ge=2)] = 16

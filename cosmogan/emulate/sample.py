@@ -87,7 +87,8 @@ class Emulator:
         self.weights, self.kind = weights, kind
         theory, generator = weights.theory, weights.generator
         start = _BARE.get(kind, weights.latent)
-        self.latent = make_latent(start, theory, weights.layout.grid)
+        neighbours = weights.generator.shape.latents // 2
+        self.latent = make_latent(start, theory, weights.layout.grid, neighbours)
         self.source = Source(self.latent, theory, generator.scaling, generator.shape)
 
     @property

@@ -38,15 +38,15 @@ class DiscriminatorShape:
         Channels per level, from fine (half the grid) to coarse.
     conditions : int
         Number of parameters that vary in the training set.
-    sees_latent : bool
-        Whether each field is judged beside the latent it belongs to.
+    latents : int
+        Channels of the latent beside which each field is judged; 0 if it is judged alone.
     """
 
     dimension: int
     grid: int
     widths: tuple[int, ...]
     conditions: int = 0
-    sees_latent: bool = False
+    latents: int = 0
 
 
 class Whitening(nn.Module):
@@ -106,14 +106,14 @@ class Discriminator(nn.Module):
         self.shape = shape
         d, widths = shape.dimension, shape.widths
         self.whitening = Whitening(shape.grid, d)
-        self.stem = Convolution(d, (2 + shape.sees_latent) * 2**d, widths[0])
+        self.stem = Convolution(d, (2 + shape.latents) * 2**d, widths[0])
         self.blocks = nn.ModuleList(ResidualBlock(d, w, depth=len(widths)) for w in widths)
         self.narrow = nn.ModuleList(
             Convolution(d, fine, coarse, width=1, bias=False) for fine, coarse in pairwise(widths)
         )
         self.last = Convolution(d, widths[-1], widths[-1])
         self.score = nn.Linear(widths[-1], 1)
-        self.summaries = Summaries(shape.grid, d, scaling, sees_latent=shape.sees_latent)
+        self.summaries = Summaries(shape.grid, d, scaling, sees_latent=shape.latents > 0)
         self.opinion = nn.Sequential(
             nn.Linear(self.summaries.length + shape.conditions, HIDDEN),
             nn.LeakyReLU(0.2),
@@ -137,7 +137,7 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """Return the score (n,) of fields (n, 1, N, ...) in training space.
 
-        `conditions` (n, c) and `latent` (n, 1, N, ...) are what the fields belong to.
+        `conditions` (n, c) and `latent` (n, latents, N, ...) are what the fields belong to.
         """
         by_field = self.judge_field(y, conditions, latent)
         return by_field + self.judge_summaries(self.summaries(y, latent), conditions)
@@ -147,7 +147,7 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """Return the first branch's score (n,)."""
         seen = [y, self.whitening(y)]
-        if self.shape.sees_latent and latent is not None:
+        if self.shape.latents and latent is not None:
             seen.append(latent)
         x = self.stem(space_to_depth(torch.cat(seen, 1)))
         for level, block in enumerate(self.blocks):

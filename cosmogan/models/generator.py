@@ -47,11 +47,14 @@ class GeneratorShape:
         Channels per level, from fine (half the output grid) to coarse.
     conditions : int
         Number of parameters (cosmology, redshift) that vary in the training set.
+    latents : int
+        Channels of the latent.
     """
 
     dimension: int
     widths: tuple[int, ...]
     conditions: int = 0
+    latents: int = 1
 
     @property
     def stride(self) -> int:
@@ -87,7 +90,7 @@ class Generator(nn.Module):
         def block(width: int) -> ResidualBlock:
             return ResidualBlock(d, width, depth=depth, conditions=shape.conditions)
 
-        self.stem = Convolution(d, 2 * 2**d, widths[0], width=1)
+        self.stem = Convolution(d, (shape.latents + 1) * 2**d, widths[0], width=1)
         self.down = nn.ModuleList(block(w) for w in widths)
         self.narrow = nn.ModuleList(
             Convolution(d, fine + 1, coarse, width=1) for fine, coarse in pairwise(widths)
@@ -106,8 +109,8 @@ class Generator(nn.Module):
 
         Parameters
         ----------
-        latent : (n, 1, N, ...) tensor
-            The physical latent in training space.
+        latent : (n, latents, N, ...) tensor
+            The physical latent in training space; its first channel is what the network changes.
         noise : sequence of (n, 1, M, ...) tensors
             White noise at each resolution of `GeneratorShape.noise_grids`.
         conditions : (n, conditions) tensor, optional
@@ -119,7 +122,7 @@ class Generator(nn.Module):
             Fields in training space, inside its range.
         """
         x = self.stem(space_to_depth(torch.cat([latent, noise[0]], 1)))
-        y: Tensor = latent + self._change(x, noise, conditions)
+        y: Tensor = latent[:, :1] + self._change(x, noise, conditions)
         return self.scaling.saturate(y, torch)
 
     def _change(self, x: Tensor, noise: Sequence[Tensor], conditions: Tensor | None) -> Tensor:

@@ -42,8 +42,15 @@ class Latent(Protocol):
     def origins(self, seed: int, numbers: Sequence[int]) -> NDArray[np.void]:
         """Return where the latents of fields `numbers` of a seed come from, (n,) `ORIGIN_DTYPE`."""
 
+    @property
+    def channels(self) -> int:
+        """Fields that the network sees of each latent."""
+
     def density(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
         """Return the latents at origins and rows of the theory, density over mean (n, N, ...)."""
+
+    def views(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return what the network sees (n, channels, N, ...): `density` first, then what lies beside it."""
 
 
 class GaussianLatent:
@@ -56,6 +63,8 @@ class GaussianLatent:
     grid : int
         Cells per side.
     """
+
+    channels = 1
 
     def __init__(self, theory: Theory, grid: int) -> None:
         self.theory, self.grid = theory, grid
@@ -78,6 +87,10 @@ class GaussianLatent:
         ]
         return np.stack(fields)
 
+    def views(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the fields alone: nothing lies beside them."""
+        return self.density(origins, rows)[:, None]
+
     def _make_colour(self, row: int) -> "Colour":
         return gaussian_colour(self.theory, row, self.grid)
 
@@ -91,10 +104,14 @@ class LptLatent:
         Linear spectra and growth.
     grid : int
         Cells per side; the box has as many particles.
+    neighbours : int
+        Slabs on either side of a slice that the network sees too: theory may leave matter on the
+        wrong side of a face, and structures reach through it. Cubes have none.
     """
 
-    def __init__(self, theory: Theory, grid: int) -> None:
+    def __init__(self, theory: Theory, grid: int, neighbours: int = 0) -> None:
         self.theory, self.grid = theory, grid
+        self.neighbours = neighbours if theory.dimension == 2 else 0
         box_bytes = 4 * grid**3 if theory.dimension == 3 else 12 * grid**2 * self.slabs
         self._box = lru_cache(maxsize=max(MEMORY // box_bytes, 4))(self._make_box)
         self._radius = lru_cache(maxsize=1024)(self._make_radius)
@@ -125,16 +142,38 @@ class LptLatent:
         LayoutError
             If an origin is no place in a box, or its amplitudes were fixed.
         """
+        return self._cut(origins, rows, [0])[:, 0]
+
+    def views(self, origins: NDArray[np.void], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return each sample, and the slabs before and behind it, the nearest first.
+
+        Raises
+        ------
+        LayoutError
+            As `density`.
+        """
+        away = [side * n for n in range(1, self.neighbours + 1) for side in (-1, 1)]
+        return self._cut(origins, rows, [0, *away])
+
+    @property
+    def channels(self) -> int:
+        """The sample and its neighbours."""
+        return 1 + 2 * self.neighbours
+
+    def _cut(
+        self, origins: NDArray[np.void], rows: Sequence[int], slabs: list[int]
+    ) -> NDArray[np.float32]:
         self._check(origins)
         samples = [
-            self._box(int(o["seed"]), row)[self._place(o)]
+            self._box(int(o["seed"]), row)[[self._place(o, away) for away in slabs]]
             for o, row in zip(origins, rows, strict=True)
         ]
         return np.stack(samples)
 
-    def _place(self, origin: np.void) -> int:
-        cube = self.theory.dimension == 3
-        return 0 if cube else int(origin["axis"]) * self.slabs + int(origin["slab"])
+    def _place(self, origin: np.void, away: int) -> int:
+        if self.theory.dimension == 3:
+            return 0
+        return int(origin["axis"]) * self.slabs + (int(origin["slab"]) + away) % self.slabs
 
     def _check(self, origins: NDArray[np.void]) -> None:
         axis, slab = origins["axis"], origins["slab"]
@@ -169,9 +208,9 @@ class LptLatent:
         return crossing_radius(self.theory.linear_power(row), self.theory.growth(row)[0])
 
 
-def make_latent(kind: LatentKind, theory: Theory, grid: int) -> Latent:
+def make_latent(kind: LatentKind, theory: Theory, grid: int, neighbours: int = 0) -> Latent:
     """Return the latent of a kind."""
-    return LptLatent(theory, grid) if kind == "lpt" else GaussianLatent(theory, grid)
+    return LptLatent(theory, grid, neighbours) if kind == "lpt" else GaussianLatent(theory, grid)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Draw:
 
     Attributes
     ----------
-    latent : (n, 1, N, ...) tensor
+    latent : (n, c, N, ...) tensor
         In training space, oriented.
     noise : list of (n, 1, M, ...) tensors
         One a resolution.
@@ -68,9 +68,9 @@ class Source:
         self.latent, self.theory, self.scaling, self.shape = latent, theory, scaling, shape
 
     def latents(self, origins: NDArray[np.void], rows: Sequence[int]) -> Tensor:
-        """Return latents (n, 1, N, ...) in training space for origins and rows of the theory."""
-        density = self.latent.density(origins, rows)
-        return torch.from_numpy(self.scaling.forward(density).astype(np.float32))[:, None]
+        """Return latents (n, c, N, ...) in training space for origins and rows of the theory."""
+        views = self.latent.views(origins, rows)
+        return torch.from_numpy(self.scaling.forward(views).astype(np.float32))
 
     def draw(
         self, latents: Tensor, seeds: Sequence[int], rows: Sequence[int], device: str = "cpu"

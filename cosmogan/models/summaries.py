@@ -141,6 +141,7 @@ class Summaries(nn.Module):
         if not self.sees_latent or latent is None:
             return []
         found = []
+        latent = latent[:, :1]
         for made, known in ((y, latent), (density, self.scaling.inverse(latent, torch))):
             a, b = self._transform(made), self._transform(known)
             found.append(self._product(a, b) / (self._product(b, b) + 1e-6))

@@ -139,7 +139,7 @@ def check_origins(data: TrainingFields, source: Source) -> None:
         If the fields do not correlate with the latents that their seeds make.
     """
     batch = data.at(range(min(64, len(data.rows))))
-    latents = orient(source.latents(batch.origins, batch.rows), batch.orientations)
+    latents = orient(source.latents(batch.origins, batch.rows), batch.orientations)[:, :1]
     pair = np.stack([batch.fields.numpy().ravel(), latents.numpy().ravel()])
     found = float(np.corrcoef(pair)[0, 1])
     if not found > RELATED:

@@ -70,8 +70,8 @@ def build_networks(
         Of the training fields.
     fields : (n, N, ...) float32 ndarray
         Training fields that fix the scales, density over mean.
-    latents : (n, N, ...) float32 ndarray, optional
-        What they started from, if the discriminator sees it.
+    latents : (n, c, N, ...) float32 ndarray, optional
+        What they started from, density over mean, if the discriminator sees it.
     device : str
         Where the networks are to live.
 
@@ -83,8 +83,12 @@ def build_networks(
         If the fields are constant or damaged.
     """
     conditions = theory_from_dict(plan.theory).num_conditions
+    channels = 0 if latents is None else latents.shape[1]
     shape = GeneratorShape(
-        dimension=layout.dimension, widths=plan.generator_widths, conditions=conditions
+        dimension=layout.dimension,
+        widths=plan.generator_widths,
+        conditions=conditions,
+        latents=channels or 1,
     )
     radius = receptive_radius(shape)
     if radius > layout.grid // 4 and layout.grid >= 64:
@@ -97,13 +101,13 @@ def build_networks(
         grid=layout.grid,
         widths=plan.discriminator_widths,
         conditions=conditions,
-        sees_latent=latents is not None,
+        latents=channels,
     )
     scaling = Scaling.fit(fields, plan.density_scale)
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
-    known = None if latents is None else to_tensor(latents, scaling)
-    discriminator.fit(to_tensor(fields, scaling), known)
+    own = None if latents is None else to_tensor(latents[:, 0], scaling)
+    discriminator.fit(to_tensor(fields, scaling), own)
     return Networks(generator.to(device), discriminator.to(device))
 
 

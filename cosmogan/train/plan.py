@@ -27,6 +27,8 @@ class Training:
         Where the run lives, and the two data sets.
     latent : {"gaussian", "lpt"}
         What the generator starts from.
+    neighbours : int
+        Slabs on either side of a slice that the networks see too.
     images, batch, validate_every : int
         Length, fields a step over all workers, fields between readings.
     generator_widths, discriminator_widths : tuple of int
@@ -57,6 +59,7 @@ class Training:
     train: str
     validation: str
     latent: LatentKind
+    neighbours: int
     images: int
     batch: int
     validate_every: int

@@ -114,6 +114,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         train=str(sets["train"].path.absolute()),
         validation=str(sets["validation"].path.absolute()),
         latent=table.latent,
+        neighbours=table.neighbours,
         images=table.images,
         batch=table.batch,
         validate_every=table.validate_every,

@@ -116,11 +116,11 @@ class Loop:
         theory, self.layout = theory_from_dict(plan.theory), fields.layout
         # Real fields are learnt beside their own latents, if these know initial conditions.
         self.paired = plan.latent == "lpt"
-        latent = make_latent(plan.latent, theory, self.layout.grid)
+        latent = make_latent(plan.latent, theory, self.layout.grid, plan.neighbours)
         some = spread(fields)
         known = None
         if self.paired:
-            known = latent.density(fields.origin[some], rows_of(fields, theory)[some].tolist())
+            known = latent.views(fields.origin[some], rows_of(fields, theory)[some].tolist())
         self.networks = build_networks(plan, self.layout, fields[some], known, place.device)
         generator = self.networks.generator
         self.scaling = generator.scaling

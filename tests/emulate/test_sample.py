@@ -15,6 +15,7 @@ from cosmogan.fields.scaling import CEILING, SOFT, Scaling
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.latent import gaussian_colour, lognormal_field, make_latent
 from cosmogan.models.seeds import derive_seed
+from cosmogan.models.source import generate
 from cosmogan.models.theory import Theory
 from cosmogan.models.weights import MICRO_BATCH, save_weights
 
@@ -31,7 +32,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def write_run(folder, latent, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0))):
+def write_run(folder, latent, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)), latents=1):
     """A run whose trained network is random, so that its fields are not its latents."""
     folder.mkdir(parents=True)
     k = np.geomspace(1e-4, 50, 200)
@@ -60,7 +61,9 @@ def write_run(folder, latent, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)
     )
     torch.manual_seed(1)
     scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=50.0)
-    shape = GeneratorShape(dimension=dimension, widths=(4, 4), conditions=theory.num_conditions)
+    shape = GeneratorShape(
+        dimension=dimension, widths=(4, 4), conditions=theory.num_conditions, latents=latents
+    )
     generator = Generator(shape, scaling)
     for name, shown in (("untrained", 0), ("weights", 640)):
         save_weights(
@@ -146,6 +149,23 @@ def test_counterparts_of_its_own_boxes_are_its_own_fields(of_simulations, monkey
     np.testing.assert_array_equal(again.origin, sample.origin)
 
 
+def test_a_network_that_sees_neighbours_is_given_them_again(tmp_path):
+    """From its weights alone; what lies beside a slice changes it, and is not its partner."""
+    emulator = load(write_run(tmp_path / "run", "lpt", latents=3))
+    assert emulator.latent.channels == 3
+    origin = emulator.sample(8, SEED).origin
+    views = emulator.source.latents(origin, [0] * 8)
+    seeds = list(range(8))
+    with torch.no_grad():
+        made, other = (
+            generate(emulator.weights.generator, emulator.source.draw(given, seeds, [0] * 8))
+            for given in (views, views[:, [0, 2, 1]])
+        )
+    assert (made - other).abs().amax(dim=(1, 2, 3)).min() > 1e-4
+    bare = load(tmp_path / "run", "lognormal")
+    assert bare.sample(2, SEED).fields.shape == (2, GRID, GRID)
+
+
 def test_a_counterpart_follows_its_own_box_in_any_order(of_simulations):
     """However the rest is drawn."""
     origin = of_simulations.sample(40, SEED).origin[::-1]
@@ -162,7 +182,8 @@ def test_a_counterpart_follows_its_own_box_in_any_order(of_simulations):
 def test_who_knows_no_initial_conditions_has_no_counterparts(run, latent):
     origin = load(run).sample(2, SEED).origin
     for kind in ("lognormal", "trained") if latent == "gaussian" else ("lognormal",):
-        with pytest.raises(RecipeError, match="train one with latent = 'lpt'") as error:
+        remedy = "train one with latent = 'lpt'" if latent == "gaussian" else "take another kind"
+        with pytest.raises(RecipeError, match=remedy) as error:
             load(run, kind).counterparts(origin)
         assert "\n" not in str(error.value)
 

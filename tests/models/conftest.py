@@ -52,14 +52,14 @@ def make_generator(scaling, randomise):
 
 @pytest.fixture(scope="session")
 def make_discriminator(scaling, randomise):
-    def make(grid=8, widths=(4, 6), *, dimension=2, conditions=0, sees_latent=False, random=True):
+    def make(grid=8, widths=(4, 6), *, dimension=2, conditions=0, latents=0, random=True):
         torch.manual_seed(2)
         shape = DiscriminatorShape(
             dimension=dimension,
             grid=grid,
             widths=widths,
             conditions=conditions,
-            sees_latent=sees_latent,
+            latents=latents,
         )
         discriminator = Discriminator(shape, scaling)
         return randomise(discriminator, scale=0.7) if random else discriminator

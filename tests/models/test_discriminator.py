@@ -111,7 +111,7 @@ def test_conditions_enter_both_branches_row_by_row(make_discriminator, branch):
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
 def test_a_field_is_judged_beside_its_own_latent(make_discriminator, dimension, grid):
     """Row by row."""
-    network = make_discriminator(grid, dimension=dimension, sees_latent=True)
+    network = make_discriminator(grid, dimension=dimension, latents=1)
     fields, latents = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
     order = [0, 2, 1, 3]
     for judged in (network, network.judge_field):
@@ -130,7 +130,7 @@ def test_who_does_not_see_the_latent_judges_without_it(make_discriminator):
 
 def test_a_field_and_its_latent_are_turned_together(make_discriminator):
     """A roll of both by the stride leaves the score, of one alone it does not."""
-    network = make_discriminator(16, sees_latent=True)
+    network = make_discriminator(16, latents=1)
     fields, latents = coloured(3, 16, 2), coloured(3, 16, 2, seed=1)
     score = network(fields, None, latents)
     rolled = [x.roll((4, 8), (2, 3)) for x in (fields, latents)]
@@ -138,14 +138,26 @@ def test_a_field_and_its_latent_are_turned_together(make_discriminator):
     assert (network(rolled[0], None, latents) - score).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("sees_latent", [False, True])
+def test_a_field_is_judged_beside_what_lies_beside_its_latent(make_discriminator):
+    """The texture is; the summaries know the transfer from the latent itself alone."""
+    network = make_discriminator(16, latents=3)
+    fields = coloured(3, 16, 2)
+    latents = torch.cat([coloured(3, 16, 2, seed=i) for i in (1, 2, 3)], 1)
+    other = torch.cat([latents[:, :1], coloured(3, 16, 2, seed=4), latents[:, 2:]], 1)
+    change = network.judge_field(fields, None, other) - network.judge_field(fields, None, latents)
+    assert change.abs().min() > 1e-3
+    assert torch.equal(network.summaries(fields, other), network.summaries(fields, latents))
+
+
+@pytest.mark.parametrize("latents", [0, 1, 3])
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
-def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension, grid, sees_latent):
-    network = make_discriminator(grid, dimension=dimension, conditions=1, sees_latent=sees_latent)
+def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension, grid, latents):
+    network = make_discriminator(grid, dimension=dimension, conditions=1, latents=latents)
     real, generated = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
-    if not sees_latent:
+    if not latents:
         network.fit(real)
-    given = torch.randn(4, 1), coloured(4, grid, dimension, seed=2)
+    known = [coloured(4, grid, dimension, seed=2 + i) for i in range(max(latents, 1))]
+    given = torch.randn(4, 1), torch.cat(known, 1)
     judge(network, real, generated, *given, gamma=1.0, gamma_summaries=1.0).loss.backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name

@@ -205,7 +205,7 @@ def test_conditions_belong_to_both_members_of_a_pair(make_discriminator, make_fi
 @pytest.fixture
 def paired_game(make_discriminator, make_fields):
     """Pairs of fields and the latents they belong to, which are strong enough to tell."""
-    network = make_discriminator(8, sees_latent=True)
+    network = make_discriminator(8, latents=1)
     real, generated, latent = (make_fields(3, seed=seed) for seed in range(3))
     return network, real, generated, 5 * latent
 

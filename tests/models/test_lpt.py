@@ -93,6 +93,33 @@ def test_a_field_is_a_slice_of_the_displaced_box_of_its_seed(make_theory, dimens
     np.testing.assert_array_equal(found, samples)
 
 
+@pytest.mark.parametrize("neighbours", [0, 1, 2])
+def test_a_slice_is_seen_with_the_slabs_beside_it(make_theory, neighbours):
+    """Around the periodic box, the nearest first, and the slice itself before all."""
+    theory = make_theory(thickness=2)
+    latent = LptLatent(theory, 16, neighbours)
+    samples, where = cut_by_hand(theory, 16, 9, 0)
+    where["seed"] = 9
+    views = latent.views(where, [0] * len(where))
+    assert views.shape == (len(where), latent.channels, 16, 16)
+    assert latent.channels == 1 + 2 * neighbours
+    np.testing.assert_array_equal(views[:, 0], latent.density(where, [0] * len(where)))
+    by_axis = samples.reshape(3, latent.slabs, 16, 16)
+    for away in range(1, neighbours + 1):
+        for side, channel in ((-1, 2 * away - 1), (1, 2 * away)):
+            beside = np.roll(by_axis, -side * away, axis=1).reshape(samples.shape)
+            np.testing.assert_array_equal(views[:, channel], beside)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "lpt"])
+def test_nothing_lies_beside_a_cube_or_a_lognormal_field(make_theory, kind):
+    latent = make_latent(kind, make_theory(dimension=3), 8, 2)
+    origin = latent.origins(3, [0, 1])
+    assert latent.channels == 1
+    views = latent.views(origin, [0, 0])
+    np.testing.assert_array_equal(views, latent.density(origin, [0, 0])[:, None])
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("room", [2**30, 0])
 def test_a_field_does_not_depend_on_its_company(make_theory, monkeypatch, dimension, room):

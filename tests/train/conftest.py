@@ -156,6 +156,7 @@ def base_plan(sides, theory):
         train=str(sides[0].path),
         validation=str(sides[1].path),
         latent="gaussian",
+        neighbours=0,
         images=160,
         batch=4,
         validate_every=40,
@@ -180,7 +181,7 @@ def base_plan(sides, theory):
 def base_plans(base_plan, simulated):
     """Such a plan for each latent; that which knows simulations is given some."""
     train, validation = (str(side.path) for side in simulated)
-    lpt = replace(base_plan, latent="lpt", train=train, validation=validation)
+    lpt = replace(base_plan, latent="lpt", neighbours=1, train=train, validation=validation)
     return {"gaussian": base_plan, "lpt": lpt}
 
 

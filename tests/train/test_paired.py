@@ -130,9 +130,12 @@ def test_real_fields_are_paired_with_their_own_latents(plans):
     loop = Loop(plans["lpt"], Place())
     judged, persuaded = loop._share(0), loop._share(1)
     for pairs in (judged, persuaded):
-        own = alikeness(pairs.real, pairs.latent)
+        itself, before, behind = pairs.latent[:, :1], pairs.latent[:, 1:2], pairs.latent[:, 2:]
+        own = alikeness(pairs.real, itself)
         assert own.min() > 0.6
-        assert np.abs(alikeness(pairs.real, pairs.latent.flip(0))).max() < own.min()
+        assert np.abs(alikeness(pairs.real, itself.flip(0))).max() < own.min()
+        for beside in (before, behind):
+            assert (alikeness(pairs.real, beside) < own).all()
         started = restore_orientation(pairs.draw.latent, pairs.draw.orientations)
         assert torch.equal(started, pairs.latent)
     assert not torch.equal(judged.latent, persuaded.latent)
@@ -141,7 +144,7 @@ def test_real_fields_are_paired_with_their_own_latents(plans):
 def test_a_lognormal_latent_has_nothing_to_do_with_the_field(plans):
     loop = Loop(plans["gaussian"], Place())
     pairs = loop._share(0)
-    assert not loop.networks.discriminator.shape.sees_latent
+    assert not loop.networks.discriminator.shape.latents
     assert np.abs(alikeness(pairs.real, pairs.draw.latent)).max() < 0.6
     straight = [
         restore_orientation(draw.latent, draw.orientations)

@@ -1,0 +1,47 @@
+"""The arms of the generator study: each changes one choice of the recipe, and is otherwise the default."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cosmogan.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One choice.
+
+    Parameters
+    ----------
+    what : str
+        In words, for the table.
+    train : dict
+        Keys of [train] that differ from the default.
+    """
+
+    what: str
+    train: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self, base: Recipe, *, seed: int, images: int) -> Recipe:
+        """Return the recipe of this arm, with so many images shown."""
+        content = base.model_dump()
+        # as many readings, and the same memory of the averaged weights, whatever the length
+        schedule = {"images": images, "validate_every": max(images // 10, 1), "seed": seed}
+        content["train"] |= schedule | self.train
+        return Recipe.model_validate(content)
+
+
+ARMS = {
+    "default": Arm("the default"),
+    "gaussian": Arm("latent: lognormal fields", {"latent": "gaussian"}),
+    "neighbours-1": Arm("sees one slab on either side", {"neighbours": 1}),
+    "neighbours-2": Arm("sees two slabs on either side", {"neighbours": 2}),
+    "gamma-0.1": Arm("gamma x 0.1", {"gamma": 0.1, "gamma_statistics": 0.1}),
+    "gamma-10": Arm("gamma x 10", {"gamma": 10.0, "gamma_statistics": 10.0}),
+    "rho_s-0.1": Arm("density scale 0.1", {"density_scale": 0.1}),
+    "rho_s-2": Arm("density scale 2", {"density_scale": 2.0}),
+    "half-life-1000": Arm("average over 1000 fields", {"average_half_life": 1000.0}),
+    "half-life-10000": Arm("average over 10,000 fields", {"average_half_life": 10_000.0}),
+    "batch-8": Arm("batch 8", {"batch": 8}),
+    "batch-32": Arm("batch 32", {"batch": 32}),
+    "wide": Arm("generator half as wide again", {"generator_widths": (72, 96)}),
+}

@@ -1,0 +1,187 @@
+"""The generator study: arms that differ in one choice, at equal training time and data, judged alike.
+
+    python -m benchmarks.fidelity.study run default neighbours-1 --seed 1 --minutes 15
+    python -m benchmarks.fidelity.study table
+
+`run` makes the simulations of ``fidelity.toml`` once, and then each arm in a folder of its own,
+``runs/fidelity/<arm>-<seed>``: how many fields its training may show in the time is measured first, and stands
+in its recipe from then on; then everything `cosmogan run` does. What is complete is skipped, what was cut off
+continues. Every arm leaves its scorecard in ``benchmarks/fidelity/results/<arm>-<seed>.json``, which `table`
+prints as markdown. Run it on a machine that does nothing else.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+from pathlib import Path
+
+from benchmarks.fidelity.arms import ARMS
+from cosmogan import pipeline
+from cosmogan.budget import SIMULATED
+from cosmogan.recipe import read
+from cosmogan.screen import on as screen_on
+from cosmogan.train.run import train
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+TRIAL = 640
+"""Fields shown to measure the speed of an arm."""
+ROWS = (
+    "mean_density",
+    "power",
+    "scatter",
+    "bispectrum",
+    "reduced_bispectrum",
+    "squeezed_bispectrum",
+    "pdf",
+    "pdf_smoothed",
+    "peaks",
+    "minima",
+    "minkowski_1",
+    "minkowski_2",
+)
+
+
+def run(name, seed, minutes, runs, recipe_path):
+    """Make one arm, or go on with it, and write its scorecard."""
+    base, data = read(recipe_path), runs / "data"
+    screen = screen_on(None)
+    pipeline.run(base, data, only=["simulate"], screen=screen)
+    folder = runs / f"{name}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in SIMULATED:
+        link = folder / f"{split}.fields"
+        if not link.exists():
+            link.symlink_to((data / f"{split}.fields").absolute())
+    recipe = ARMS[name].recipe(base, seed=seed, images=_images(name, base, folder, minutes))
+    pipeline.run(recipe, folder, screen=screen)
+    card = scorecard(folder) | {"arm": name, "seed": seed, "minutes": minutes}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}-{seed}.json"
+    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _images(name, base, folder, minutes):
+    """Return how many fields the training may show; measured once, and then what the folder says."""
+    plan = folder / "recipe.toml"
+    if plan.exists():
+        return read(plan).train.images
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for split in SIMULATED:
+            Path(scratch, f"{split}.fields").symlink_to((folder / f"{split}.fields").absolute())
+        trial = ARMS[name].recipe(base, seed=1, images=TRIAL)
+        train(trial, scratch)
+        lines = Path(scratch, "run/log.jsonl").read_text(encoding="utf-8").splitlines()
+        steps = [line for line in map(json.loads, lines) if line["event"] == "step"]
+    first, last = steps[len(steps) // 3], steps[-1]
+    speed = (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])
+    batch = trial.train.batch
+    return math.ceil(60 * minutes * speed / batch) * batch
+
+
+def scorecard(folder):
+    """Return what the study compares, from ``verdict.json`` and the log of a finished run."""
+    verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    lines = (folder / "run/log.jsonl").read_text(encoding="utf-8").splitlines()
+    readings = [line for line in map(json.loads, lines) if line["event"] == "reading"]
+    about, pairs, samples = (
+        verdict["candidates"][verdict["subject"]],
+        verdict["pairs"],
+        verdict["samples"],
+    )
+    card = {
+        "images": readings[-1]["images"],
+        "seconds": readings[-1]["seconds"],
+        "errors": {n: r["error"] for n, r in about["results"].items()},
+        "outcomes": {n: r["outcome"] for n, r in about["results"].items()},
+        "bins": _bins(about["results"]),
+        "scores": {s["name"]: s["value"] for s in about["scorecard"]},
+        "largest": about["overall"],
+        "floor": verdict["floors"],
+        "samples": samples,
+        "readings": [{k: r[k] for k in ("images", "score", "gap_validation")} for r in readings],
+        "commit": verdict["made_by"]["commit"],
+        "versions": verdict["made_by"]["versions"],
+        "time": verdict["made_by"]["time"],
+    }
+    if pairs is None:
+        return card
+    return card | {
+        "pairs": {
+            "errors": {n: r["error"] for n, r in pairs["results"].items()},
+            "bins": _bins(pairs["results"]),
+            "k": pairs["k"],
+            "draw": pairs["phases"]["draw"],
+            "mean": pairs["phases"]["mean"],
+            "transfer": pairs["phases"]["transfer"],
+            "left_open": pairs["left_open"],
+            "contest": pairs["contest"],
+            "spread": pairs["spread"]["value"] if pairs["spread"] else None,
+        }
+    }
+
+
+def _bins(results):
+    """Return how many bins pass, fail, and cannot be told."""
+    outcomes = [b["outcome"] for r in results.values() for b in r["bins"]]
+    return {name: outcomes.count(name) for name in ("pass", "fail", "cannot tell")}
+
+
+def table():
+    """Return the scorecards as a table in markdown, one row an arm and seed."""
+    cards = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RESULTS.glob("*.json"))]
+    if not cards:
+        return "no scorecards yet"
+    names = [name for name in ROWS if any(name in card["errors"] for card in cards)]
+    head = ["arm, seed", "fields, minutes", *names, "bins", "pairs", "spread", "1 - r", "AUC"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    floor = cards[0]["floor"]
+    known = [_percent(floor[n]["median"]) + f" ({_percent(floor[n]['high'])})" for n in names]
+    lines.append(f"| floor, median (95 %) | | {' | '.join(known)} | | | | | |")
+    lines += [f"| {' | '.join(_row(card, names))} |" for card in cards]
+    return "\n".join(lines)
+
+
+def _row(card, names):
+    pairs, classified = card.get("pairs"), card["samples"].get("classified")
+    row = [f"{card['arm']}, {card['seed']}", f"{card['images']:,}, {card['seconds'] / 60:.1f}"]
+    row += [_percent(card["errors"][n]["value"]) if n in card["errors"] else "-" for n in names]
+    row.append("/".join(str(card["bins"][o]) for o in ("pass", "cannot tell", "fail")))
+    if pairs is None:
+        row += ["-", "-", "-"]
+    else:
+        row.append("/".join(str(pairs["bins"][o]) for o in ("pass", "cannot tell", "fail")))
+        row.append(f"{pairs['spread']['value']:.2f}" if pairs["spread"] else "-")
+        left = pairs["left_open"]["value"]
+        row.append(f"{min(left):.2f} to {max(left):.2f}")
+    row.append(f"{classified['auc']:.3f}" if classified else "-")
+    return row
+
+
+def _percent(value):
+    return f"{100 * value:.1f} %"
+
+
+def main():
+    """Parse, and work."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    runner = commands.add_parser("run", help="make arms")
+    runner.add_argument("arms", nargs="+", choices=[*ARMS])
+    runner.add_argument("--seed", type=int, default=1, help="of the training")
+    runner.add_argument("--minutes", type=float, default=15, help="of training, readings apart")
+    runner.add_argument("--runs", type=Path, default=Path("runs/fidelity"))
+    runner.add_argument("--recipe", default=str(HERE / "fidelity.toml"), help="of the simulations")
+    commands.add_parser("table", help="print what was found")
+    given = parser.parse_args()
+    if given.command == "table":
+        print(table())
+        return
+    for name in given.arms:
+        print(run(name, given.seed, given.minutes, given.runs, given.recipe))
+
+
+if __name__ == "__main__":
+    main()
