@@ -138,34 +138,29 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 # From the initial conditions of other fields
 
 
-@pytest.mark.usefixtures("_fixed_clock")
-def test_a_data_set_is_like_itself(runs, tmp_path, ray_session):
-    """The initial conditions of its own fields, and the same seed, make the very fields again."""
-    first = emulate(runs["lpt"], tmp_path / "a.fields", count=150, seed=7)
-    again = emulate(runs["lpt"], tmp_path / "b.fields", seed=7, like=first.path)
-    np.testing.assert_array_equal(again[:], first[:])
-    np.testing.assert_array_equal(again.origin, first.origin)
-    assert shards(first.path) == shards(again.path)
+@pytest.fixture(scope="module")
+def like(runs, tmp_path_factory, ray_session):
+    """Fields with initial conditions to give."""
+    return emulate(runs["lpt"], tmp_path_factory.mktemp("like") / "a.fields", count=50, seed=7)
 
 
-def test_more_fields_than_it_has_are_more_draws_in_turn(runs, tmp_path, ray_session):
-    run = runs["lpt"]
-    like = emulate(run, tmp_path / "a.fields", count=50, seed=7)
-    made = emulate(run, tmp_path / "b.fields", count=150, seed=3, like=like.path)
+def test_a_data_set_is_like_itself_and_once_more(runs, like, tmp_path):
+    """The initial conditions of its own fields, and the same seed, make the very fields; then more draws."""
+    made = emulate(runs["lpt"], tmp_path / "b.fields", count=150, seed=7, like=like.path)
+    np.testing.assert_array_equal(made[:50], like[:])
     np.testing.assert_array_equal(made.origin, np.tile(like.origin, 3))
-    sample = load(run).counterparts(like.origin[:30], 3, start=100)
+    sample = load(runs["lpt"]).counterparts(like.origin[:30], 7, start=100)
     np.testing.assert_array_equal(made[100:130], sample.fields)
+    assert not np.array_equal(made[50:100], like[:])
 
 
-def test_theory_alone_is_the_start_of_the_network(runs, tmp_path, ray_session):
-    run = runs["lpt"]
-    like = emulate(run, tmp_path / "a.fields", count=20, seed=7)
-    bare = emulate(run, tmp_path / "b.fields", seed=1, like=like.path, kind="lpt")
-    np.testing.assert_array_equal(bare[:], load(run).latent.density(like.origin, [0] * 20))
+def test_theory_alone_is_the_start_of_the_network(runs, like, tmp_path):
+    bare = emulate(runs["lpt"], tmp_path / "b.fields", seed=1, like=like.path, kind="lpt")
+    density = load(runs["lpt"]).latent.density(like.origin, [0] * len(like))
+    np.testing.assert_array_equal(bare[:], density)
 
 
-def test_what_has_no_initial_conditions_to_give_is_refused(runs, tmp_path, ray_session):
-    like = emulate(runs["lpt"], tmp_path / "a.fields", count=8, seed=7)
+def test_what_has_no_initial_conditions_to_give_is_refused(runs, like, tmp_path):
     out = tmp_path / "b.fields"
     with pytest.raises(RecipeError, match="starts from no initial conditions"):
         emulate(runs["gaussian"], out, seed=7, like=like.path)

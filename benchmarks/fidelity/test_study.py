@@ -1,0 +1,77 @@
+"""The study's arms are recipes, and its table says what the scorecards say."""
+
+import json
+
+import pytest
+
+from benchmarks.fidelity import study
+from benchmarks.fidelity.arms import ARMS
+from cosmogan.recipe import read
+
+BASE = read(study.HERE / "fidelity.toml")
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_differs_from_the_default_by_its_choice_alone(name):
+    made, plain = (ARMS[n].recipe(BASE, seed=3, images=4800) for n in (name, "default"))
+    changed = {k for k, v in made.train if v != getattr(plain.train, k)}
+    assert changed == set(ARMS[name].train)
+    assert made.simulate == BASE.simulate
+    assert made.train.images / made.train.validate_every == 10
+    assert made.train.seed == 3
+
+
+def curve(*values):
+    return {"value": list(values), "low": list(values), "high": list(values)}
+
+
+def finished(folder, *, pairs=True):
+    """Write what a finished run leaves, as far as the study reads it."""
+    result = {
+        "error": {"value": 0.05, "low": 0.01, "high": 0.09},
+        "outcome": "cannot tell",
+        "bins": [{"outcome": "pass"}, {"outcome": "cannot tell"}],
+    }
+    found = {
+        "results": {"power": result},
+        "k": [0.1, 0.2],
+        "phases": {name: curve(0.9, 0.8) for name in ("draw", "mean", "transfer")},
+        "left_open": curve(0.5, 0.25),
+        "contest": "beats",
+        "spread": {"value": {"value": 1.02, "low": 0.9, "high": 1.1}},
+    }
+    candidate = {"results": {"power": result}, "scorecard": [], "overall": {"deviation": 3.0}}
+    verdict = {
+        "subject": "emulated",
+        "candidates": {"emulated": candidate},
+        "floors": {"power": {"median": 0.02, "high": 0.04}},
+        "samples": {"classified": {"auc": 0.75}},
+        "pairs": found if pairs else None,
+        "made_by": {"commit": "abc", "versions": "x", "time": "now"},
+    }
+    (folder / "run").mkdir(parents=True)
+    (folder / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+    lines = [
+        {"event": "step", "images": 16, "seconds": 1.0},
+        {"event": "reading", "images": 4800, "seconds": 90.0, "score": 0.3, "gap_validation": 0.0},
+    ]
+    log = "\n".join(map(json.dumps, lines))
+    (folder / "run/log.jsonl").write_text(log, encoding="utf-8")
+    return folder
+
+
+def test_the_table_says_what_the_scorecards_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    assert study.table() == "no scorecards yet"
+    (tmp_path / "results").mkdir()
+    for name, pairs in (("default", True), ("gaussian", False)):
+        card = study.scorecard(finished(tmp_path / name, pairs=pairs))
+        path = tmp_path / "results" / f"{name}-1.json"
+        path.write_text(json.dumps(card | {"arm": name, "seed": 1}), encoding="utf-8")
+    head, _, floor, default, gaussian = study.table().splitlines()
+    assert "power" in head
+    assert "2.0 % (4.0 %)" in floor
+    assert default == (
+        "| default, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | 1/1/0 | 1.02 | 0.25 to 0.50 | 0.750 |"
+    )
+    assert gaussian == "| gaussian, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | - | - | - | 0.750 |"
