@@ -35,6 +35,13 @@ ARMS = {
     "gaussian": Arm("latent: lognormal fields", {"latent": "gaussian"}),
     "neighbours-1": Arm("sees one slab on either side", {"neighbours": 1}),
     "neighbours-2": Arm("sees two slabs on either side", {"neighbours": 2}),
+    "mean-1": Arm("error of the mean of draws, weight 1", {"mean_weight": 1.0}),
+    "neighbours-1-mean-1": Arm(
+        "one slab on either side, mean of draws 1", {"neighbours": 1, "mean_weight": 1.0}
+    ),
+    "neighbours-1-mean-10": Arm(
+        "one slab on either side, mean of draws 10", {"neighbours": 1, "mean_weight": 10.0}
+    ),
     "gamma-0.1": Arm("gamma x 0.1", {"gamma": 0.1, "gamma_statistics": 0.1}),
     "gamma-10": Arm("gamma x 10", {"gamma": 10.0, "gamma_statistics": 10.0}),
     "rho_s-0.1": Arm("density scale 0.1", {"density_scale": 0.1}),

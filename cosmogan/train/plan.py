@@ -33,7 +33,7 @@ class Training:
         Length, fields a step over all workers, fields between readings.
     generator_widths, discriminator_widths : tuple of int
         Channels from fine to coarse.
-    learning_rate, gamma, gamma_statistics : float
+    learning_rate, gamma, gamma_statistics, mean_weight : float
         As in the recipe.
     density_scale : float
         rho_s of the training space [mean density].
@@ -68,6 +68,7 @@ class Training:
     learning_rate: float
     gamma: float
     gamma_statistics: float
+    mean_weight: float
     density_scale: float
     average_half_life: float
     seed: int

@@ -59,6 +59,8 @@ LOST = 0.003
 """Smoothed relativistic loss below which the discriminator has won for good; level is ln 2."""
 LOG_EVERY = 10
 """Steps between lines of the log."""
+_AGAIN = 5
+"""Sets the noise of a second draw apart."""
 STOPPED = 85
 """Exit status of a training that was asked to stop; the same command continues it."""
 
@@ -187,10 +189,15 @@ class Loop:
         else:
             origins = self.source.latent.origins(derive_seed(seed, role), [shown + i for i in rows])
             latents = self.source.latents(origins, real.rows)
+        again = None
+        if role == 1 and self.paired and self.plan.mean_weight:
+            others = [derive_seed(seed, _AGAIN, shown + i) for i in rows]
+            again = self.source.draw(latents, others, real.rows, device)
         return Pairs(
             real=real.fields.to(device),
             draw=self.source.draw(latents, seeds, real.rows, device),
             latent=latents.to(device) if self.paired else None,
+            again=again,
         )
 
     def _own_latents(self, real: Batch) -> Tensor:

@@ -165,6 +165,7 @@ def base_plan(sides, theory):
         learning_rate=2e-3,
         gamma=1.0,
         gamma_statistics=0.5,
+        mean_weight=0.0,
         density_scale=0.5,
         average_half_life=40.0,
         seed=3,
@@ -181,7 +182,9 @@ def base_plan(sides, theory):
 def base_plans(base_plan, simulated):
     """Such a plan for each latent; that which knows simulations is given some."""
     train, validation = (str(side.path) for side in simulated)
-    lpt = replace(base_plan, latent="lpt", neighbours=1, train=train, validation=validation)
+    lpt = replace(
+        base_plan, latent="lpt", neighbours=1, mean_weight=1.0, train=train, validation=validation
+    )
     return {"gaussian": base_plan, "lpt": lpt}
 
 
