@@ -142,6 +142,13 @@ class TrainTable(Table):
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of weights, noise and data order."""
 
+    @model_validator(mode="after")
+    def _fields_have_initial_conditions(self) -> Self:
+        for name in ("neighbours", "mean_weight"):
+            if getattr(self, name) and self.latent != "lpt":
+                raise ValueError(f"{name} = {getattr(self, name)} needs latent = 'lpt'")
+        return self
+
 
 class EmulateTable(Table):
     """The fields asked of the trained network."""
@@ -232,6 +239,12 @@ class Recipe(Table):
     """The statistics."""
     compare: CompareTable = CompareTable()
     """The verdict."""
+
+    @model_validator(mode="after")
+    def _cubes_have_no_neighbours(self) -> Self:
+        if self.train.neighbours and self.simulate.dimension == 3:
+            raise ValueError("train.neighbours: only slices have slabs beside them")
+        return self
 
 
 def shipped() -> list[str]:
