@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from cosmogan.compare.contrast import LEVEL, STUDENT_BELOW
 from cosmogan.compare.correlations import Correlated
-from cosmogan.compare.floor import FALSE_ALARMS, RESAMPLES, Floor, Measured
+from cosmogan.compare.floor import FALSE_ALARMS, RESAMPLES, Floor, Measured, Overall
 from cosmogan.compare.rules import Rules
+from cosmogan.compare.units import Array, Yardstick, columns
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
 BEATS, DOES_NOT_BEAT = "beats", "does not beat"
@@ -224,6 +225,71 @@ def combine(outcomes: Sequence[str]) -> str:
     if FAIL in outcomes:
         return FAIL
     return PASS if outcomes and all(outcome == PASS for outcome in outcomes) else CANNOT_TELL
+
+
+def judge_bins(
+    yardstick: Yardstick,
+    ratio: Array,
+    interval: tuple[Array, Array],
+    deviation: Array,
+    error: Measured,
+) -> Result:
+    """Judge the bins of a statistic.
+
+    Parameters
+    ----------
+    yardstick : Yardstick
+        The judged quantity, of b bins.
+    ratio, deviation : (b,) ndarray of float64
+        Candidate over truth, and how many standard errors that is off.
+    interval : pair of (b,) ndarrays of float64
+        Lowest and highest ratio.
+    error : Measured
+        Mean over the bins of abs(ratio - 1).
+    """
+    rows = zip(yardstick.coordinate, ratio, *interval, deviation, strict=True)
+    bins = tuple(
+        Bin(
+            coordinate=float(coordinate),
+            ratio=float(value),
+            low=float(low),
+            high=float(high),
+            deviation=float(away),
+            outcome=decide(low, high, yardstick.tolerance),
+        )
+        for coordinate, value, low, high, away in rows
+    )
+    return Result(
+        name=yardstick.name,
+        label=yardstick.label,
+        coordinate_label=yardstick.coordinate_label,
+        coordinate_unit=yardstick.coordinate_unit,
+        tolerance=yardstick.tolerance,
+        amplitude=yardstick.amplitude,
+        bins=bins,
+        error=replace(error, low=max(error.low, 0.0)),
+        outcome=combine([b.outcome for b in bins]),
+    )
+
+
+def locate(found: Overall, yardsticks: Sequence[Yardstick]) -> Largest:
+    """Say in which statistic the largest deviation is, and where."""
+    name = next(n for n, at in columns(yardsticks).items() if found.column < at.stop)
+    coordinate = np.concatenate([y.coordinate for y in yardsticks])[found.column]
+    return Largest(
+        statistic=name,
+        coordinate=float(coordinate),
+        deviation=found.largest,
+        threshold=found.threshold,
+        p_value=found.p_value,
+        alarm=found.alarm,
+    )
+
+
+def score(name: str, value: Measured, passes: tuple[float, float]) -> Score:
+    """Judge a number."""
+    outcome = decide(value.low, value.high, passes)
+    return Score(name=name, value=value, lowest=passes[0], highest=passes[1], outcome=outcome)
 
 
 def write_verdict(path: str | Path, verdict: Verdict, more: Mapping[str, Any]) -> None:

@@ -19,12 +19,12 @@ from cosmogan.compare.findings import (
     BEATS,
     CANNOT_TELL,
     DOES_NOT_BEAT,
-    Bin,
     Largest,
     Result,
     Score,
-    combine,
-    decide,
+    judge_bins,
+    locate,
+    score,
 )
 from cosmogan.compare.matched import FEWEST, paired_interval, studentised, weigh_exchanges
 from cosmogan.compare.phases import (
@@ -43,7 +43,6 @@ from cosmogan.compare.units import (
     SCATTER,
     Array,
     Yardstick,
-    columns,
     draw_with_replacement,
 )
 from cosmogan.errors import LayoutError
@@ -260,13 +259,7 @@ def _contest(own: Spectra, draws: int, bare: Spectra) -> tuple[Curve, str]:
 def _spread(own: Spectra, draws: int, rules: Rules) -> Score:
     found = jackknife(own, lambda x: _geometric_mean(spread(x, draws)))
     value, low, high = (float(x[0]) for x in (found.value, found.low, found.high))
-    return Score(
-        name="spread of draws",
-        value=floor.Measured(value=value, low=low, high=high),
-        lowest=rules.scatter[0],
-        highest=rules.scatter[1],
-        outcome=decide(low, high, rules.scatter),
-    )
+    return score("spread of draws", floor.Measured(value=value, low=low, high=high), rules.scatter)
 
 
 def _geometric_mean(x: Array) -> Array:
@@ -293,30 +286,9 @@ def _result(yardstick: Yardstick, made: Array, true: Array, counts: Array) -> Re
     if yardstick.name == SCATTER:
         low, high = np.sqrt(np.maximum(low, 0.0)), np.sqrt(np.maximum(high, 0.0))
     away = studentised(made - true, (made.mean(axis=0) + true.mean(axis=0)) / 2)
-    bins = tuple(
-        Bin(
-            coordinate=float(yardstick.coordinate[b]),
-            ratio=float(found[b]),
-            low=float(low[b]),
-            high=float(high[b]),
-            deviation=float(away[b]),
-            outcome=decide(float(low[b]), float(high[b]), yardstick.tolerance),
-        )
-        for b in range(found.size)
-    )
     resampled = np.abs(_set_against(yardstick, counts @ made, counts @ true) - 1).mean(axis=1)
     error = floor.measured(float(np.abs(found - 1).mean()), resampled, len(made))
-    return Result(
-        name=yardstick.name,
-        label=yardstick.label,
-        coordinate_label=yardstick.coordinate_label,
-        coordinate_unit=yardstick.coordinate_unit,
-        tolerance=yardstick.tolerance,
-        amplitude=yardstick.amplitude,
-        bins=bins,
-        error=error,
-        outcome=combine([b.outcome for b in bins]),
-    )
+    return judge_bins(yardstick, found, (low, high), away, error)
 
 
 def _exchange(
@@ -329,16 +301,7 @@ def _exchange(
     sides = [_both(tables, (rows, draws[:, :1]), y, exchangeable=True) for y in yardsticks]
     made, true = (np.concatenate(side, axis=1) for side in zip(*sides, strict=True))
     found = weigh_exchanges(made, true, np.random.default_rng([rules.seed, 8]))
-    at = columns(yardsticks)
-    name = next(n for n, where in at.items() if found.column < where.stop)
-    return Largest(
-        statistic=name,
-        coordinate=float(np.concatenate([y.coordinate for y in yardsticks])[found.column]),
-        deviation=found.largest,
-        threshold=found.threshold,
-        p_value=found.p_value,
-        alarm=found.alarm,
-    )
+    return locate(found, yardsticks)
 
 
 def _both(

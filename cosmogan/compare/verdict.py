@@ -20,15 +20,14 @@ from cosmogan.compare.findings import (
     BEATS,
     CANNOT_TELL,
     DOES_NOT_BEAT,
-    Bin,
     Candidate,
     Contest,
-    Largest,
     Result,
     Score,
     Verdict,
-    combine,
-    decide,
+    judge_bins,
+    locate,
+    score,
 )
 from cosmogan.compare.rules import Rules, check_comparable, make_yardsticks
 from cosmogan.compare.units import (
@@ -232,10 +231,10 @@ def _judge_one(
         simulations=len(contrast.candidate),
         learned=contrast.training is not None,
         results=results,
-        overall=_overall(court, contrast, null),
+        overall=locate(floor.overall(contrast.deviation, null), court.yardsticks),
         scorecard=(
             *_scorecard(results, contrast, resampled, at),
-            *([] if correlated is None else [_correlation_score(correlated, court.rules)]),
+            *([] if correlated is None else [_correlationscore(correlated, court.rules)]),
         ),
         correlation=correlated,
     )
@@ -249,45 +248,9 @@ def _result(
     at: slice,
 ) -> Result:
     ratio = contrast.ratio[at]
-    rows = zip(yardstick.coordinate, ratio, *interval, contrast.deviation[at], strict=True)
-    bins = tuple(
-        Bin(
-            coordinate=float(coordinate),
-            ratio=float(value),
-            low=float(low),
-            high=float(high),
-            deviation=float(deviation),
-            outcome=decide(low, high, yardstick.tolerance),
-        )
-        for coordinate, value, low, high, deviation in rows
-    )
     errors = np.abs(resampled[:, at] - 1).mean(axis=1)
     error = floor.measured(float(np.abs(ratio - 1).mean()), errors, contrast.fewest)
-    return Result(
-        name=yardstick.name,
-        label=yardstick.label,
-        coordinate_label=yardstick.coordinate_label,
-        coordinate_unit=yardstick.coordinate_unit,
-        tolerance=yardstick.tolerance,
-        amplitude=yardstick.amplitude,
-        bins=bins,
-        error=replace(error, low=max(error.low, 0.0)),
-        outcome=combine([b.outcome for b in bins]),
-    )
-
-
-def _overall(court: _Court, contrast: Contrast, null: Array) -> Largest:
-    found = floor.overall(contrast.deviation, null)
-    name = next(n for n, at in columns(court.yardsticks).items() if found.column < at.stop)
-    coordinate = np.concatenate([y.coordinate for y in court.yardsticks])[found.column]
-    return Largest(
-        statistic=name,
-        coordinate=float(coordinate),
-        deviation=found.largest,
-        threshold=found.threshold,
-        p_value=found.p_value,
-        alarm=found.alarm,
-    )
+    return judge_bins(yardstick, ratio, interval, contrast.deviation[at], error)
 
 
 def _scorecard(
@@ -296,31 +259,26 @@ def _scorecard(
     scores = []
     if SCATTER_OF in results:
         power = results[SCATTER_OF]
-        scores.append(_score("power error", power.error, (-np.inf, power.tolerance[1] - 1)))
+        scores.append(score("power error", power.error, (-np.inf, power.tolerance[1] - 1)))
     if SCATTER in results:
         value = float(_geometric_mean(contrast.ratio[None, at[SCATTER]])[0])
         draws = _geometric_mean(resampled[:, at[SCATTER]])
         ratio = floor.measured(value, draws, contrast.fewest)
-        scores.append(_score("scatter ratio", ratio, results[SCATTER].tolerance))
+        scores.append(score("scatter ratio", ratio, results[SCATTER].tolerance))
     if "mean_density" in results:
         only = results["mean_density"].bins[0]
         ratio = floor.Measured(value=only.ratio, low=only.low, high=only.high)
-        scores.append(_score("mean density ratio", ratio, results["mean_density"].tolerance))
+        scores.append(score("mean density ratio", ratio, results["mean_density"].tolerance))
     return scores
 
 
-def _correlation_score(correlated: Correlated, rules: Rules) -> Score:
-    return _score("correlation ratio", correlated.ratio, rules.correlation)
+def _correlationscore(correlated: Correlated, rules: Rules) -> Score:
+    return score("correlation ratio", correlated.ratio, rules.correlation)
 
 
 def _geometric_mean(ratio: Array) -> Array:
     mean: Array = np.exp(np.log(np.maximum(ratio, 1e-100)).mean(axis=1))
     return mean
-
-
-def _score(name: str, value: floor.Measured, passes: tuple[float, float]) -> Score:
-    outcome = decide(value.low, value.high, passes)
-    return Score(name=name, value=value, lowest=passes[0], highest=passes[1], outcome=outcome)
 
 
 def _contests(court: _Court, subject: str, contrasts: Mapping[str, Contrast]) -> list[Contest]:

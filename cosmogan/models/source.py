@@ -72,6 +72,11 @@ class Source:
         views = self.latent.views(origins, rows)
         return torch.from_numpy(self.scaling.forward(views).astype(np.float32))
 
+    def conditions(self, rows: Sequence[int], device: str = "cpu") -> Tensor | None:
+        """Return the scaled parameters (n, c) of rows of the theory, None if none varies."""
+        scaled = self.theory.conditions(self.theory.parameters[list(rows)])
+        return torch.from_numpy(scaled).to(device) if scaled.size else None
+
     def draw(
         self, latents: Tensor, seeds: Sequence[int], rows: Sequence[int], device: str = "cpu"
     ) -> Draw:
@@ -80,14 +85,13 @@ class Source:
         orientations = [draw_orientation(s, d, self.shape.stride) for s in seeds]
         grids = self.shape.noise_grids(latents.shape[-1])
         noise = [white_noise(s, grids, d) for s in seeds]
-        conditions = self.theory.conditions(self.theory.parameters[list(rows)])
         return Draw(
             latent=orient(latents, orientations).to(device),
             noise=[
                 torch.from_numpy(np.stack(level))[:, None].to(device)
                 for level in zip(*noise, strict=True)
             ],
-            conditions=torch.from_numpy(conditions).to(device) if conditions.size else None,
+            conditions=self.conditions(rows, device),
             orientations=orientations,
         )
 

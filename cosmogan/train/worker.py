@@ -59,8 +59,6 @@ LOST = 0.003
 """Smoothed relativistic loss below which the discriminator has won for good; level is ln 2."""
 LOG_EVERY = 10
 """Steps between lines of the log."""
-_AGAIN = 5
-"""Sets the noise of a second draw apart."""
 STOPPED = 85
 """Exit status of a training that was asked to stop; the same command continues it."""
 
@@ -191,7 +189,7 @@ class Loop:
             latents = self.source.latents(origins, real.rows)
         again = None
         if role == 1 and self.paired and self.plan.mean_weight:
-            others = [derive_seed(seed, _AGAIN, shown + i) for i in rows]
+            others = [derive_seed(seed, 5, shown + i) for i in rows]
             again = self.source.draw(latents, others, real.rows, device)
         return Pairs(
             real=real.fields.to(device),
@@ -306,9 +304,8 @@ class Loop:
         return known - unknown
 
     def _mean_score(self, real: Batch) -> float:
-        device, theory = self.place.device, self.source.theory
-        conditions = torch.from_numpy(theory.conditions(theory.parameters[real.rows]))
-        given = conditions.to(device) if conditions.numel() else None
+        device = self.place.device
+        given = self.source.conditions(real.rows, device)
         latents = self._own_latents(real).to(device) if self.paired else None
         return float(self.networks.discriminator(real.fields.to(device), given, latents).mean())
 
