@@ -343,11 +343,9 @@ class Loop:
 
     def _finish(self) -> None:
         best, weights = self.folder / "best.safetensors", self.folder / "weights.safetensors"
-        if not self.place.first:
-            return
-        if best.exists():
+        if self.place.first and best.exists():
             best.replace(weights)
-        elif not weights.exists():
+        elif self.place.first and not weights.exists():
             raise TrainingError(f"{self.folder}: no reading was finite; lower learning_rate")
 
 
