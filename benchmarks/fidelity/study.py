@@ -13,6 +13,7 @@ prints as markdown. Run it on a machine that does nothing else.
 import argparse
 import json
 import math
+import sys
 import tempfile
 from pathlib import Path
 
@@ -46,7 +47,7 @@ ROWS = (
 def run(name, seed, minutes, runs, recipe_path):
     """Make one arm, or go on with it, and write its scorecard."""
     base, data = read(recipe_path), runs / "data"
-    screen = screen_on(None)
+    screen = screen_on(sys.stdout)
     pipeline.run(base, data, only=["simulate"], screen=screen)
     folder = runs / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -75,3 +75,26 @@ def test_the_table_says_what_the_scorecards_say(tmp_path, monkeypatch):
         "| default, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | 1/1/0 | 1.02 | 0.25 to 0.50 | 0.750 |"
     )
     assert gaussian == "| gaussian, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | - | - | - | 0.750 |"
+
+
+def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_path, monkeypatch):
+    asked = []
+
+    def work(recipe, folder, *, only=(), screen=None):
+        screen.say("at work")
+        asked.append((folder.name, tuple(only), recipe.train.images))
+        if not only:
+            finished(folder)
+
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(study.pipeline, "run", work)
+    monkeypatch.setattr(study, "_images", lambda *_: 4800)
+    path = study.run("neighbours-1", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
+    assert asked == [
+        ("data", ("simulate",), BASE.train.images),
+        ("neighbours-1-2", (), 4800),
+    ]
+    link = tmp_path / "runs/neighbours-1-2/train.fields"
+    assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
+    card = json.loads(path.read_text(encoding="utf-8"))
+    assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-1", 2, 15)
