@@ -22,6 +22,7 @@ _PARTICLE_STEP = 9.0e-8  # per particle and step
 _BOX = 1.0  # per box, initial conditions and painting
 _CHANNEL_CELL = 1.6e-9  # per field shown, cell and pair of channels
 _GENERATED_CELL = 1.2e-6  # per cell emulated
+_DISPLACED_CELL = 3.5e-7  # per cell of a box and field carried
 _MEASURED_CELL = 1.0e-6  # per cell measured
 _COMPARE = 90.0
 # Wall seconds.
@@ -113,7 +114,17 @@ def _train(recipe: Recipe) -> Cost:
     seconds = table.images * _cells(recipe) * pairs * _CHANNEL_CELL
     used = min(available_cpus(), table.workers * table.threads)
     what = f"two networks, {table.images} fields shown"
-    return Cost(what, _TRAINING_BYTES, _START_UP + seconds / used)
+    known, displacing = _displaced(recipe) if table.latent == "lpt" else (0.0, 0.0)
+    return Cost(what, _TRAINING_BYTES + known, _START_UP + displacing + seconds / used)
+
+
+def _displaced(recipe: Recipe) -> tuple[float, float]:
+    """Return bytes and wall seconds of the boxes that theory displaces for a training."""
+    table = recipe.simulate
+    boxes = (table.boxes.train + table.boxes.validation) * len(table.redshifts)
+    fields = 1 + len(recipe.train.carried)
+    seconds = boxes * table.grid**3 * (1 + fields) * _DISPLACED_CELL
+    return 4.0 * fields * boxes * table.grid**3, seconds / min(available_cpus(), boxes)
 
 
 def _emulate(recipe: Recipe, count: int) -> Cost:

@@ -25,7 +25,7 @@ import click
 from cosmogan import options
 from cosmogan.errors import CosmoganError, Stopped
 
-_Kind = Literal["trained", "untrained", "lognormal", "lpt"]
+_Kind = Literal["trained", "untrained", "lognormal", "lpt", "2lpt"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -153,7 +153,7 @@ def train(recipe: str, output: Path | None) -> None:
 )
 @click.option(
     "--kind",
-    type=click.Choice(["trained", "untrained", "lognormal", "lpt"]),
+    type=click.Choice(["trained", "untrained", "lognormal", "lpt", "2lpt"]),
     default="trained",
     show_default=True,
     help="The network, or one of the yardsticks it is judged against.",

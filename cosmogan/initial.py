@@ -10,7 +10,7 @@ linear density ``delta`` at redshift 0 and ``laplace(phi) = delta``::
 (Bouchet et al. 1995, A&A 296, 575; Scoccimarro 1998, MNRAS 299, 1097, appendix D).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.fft
@@ -141,8 +141,7 @@ def collapsed_displacements(
         collapse = 3 * np.sqrt(np.maximum(1 - np.float32(2 / 3) * linear, 0)) - 3
         alone = scipy.fft.rfftn(collapse, workers=threads) * _inverse_laplacian(k)
         _clear_nyquist(alone)
-        kernel = np.exp(-0.5 * (radius**2) * (k[0] ** 2 + k[1] ** 2 + k[2] ** 2))
-        potential = alone + kernel.astype(np.float32) * (potential - alone)
+        potential = alone + _smooth(potential - alone, box_size, radius)
     return _gradient(potential, k, threads)
 
 
@@ -172,11 +171,68 @@ def displaced_density(
     (grid, grid, grid) float32 array
         Density over its mean.
     """
+    matter = displaced_matter(
+        delta_k, box_size, growth, radius=radius, window=window, threads=threads
+    )
+    found: NDArray[np.float32] = matter[0]
+    return found
+
+
+def displaced_matter(
+    delta_k: NDArray[np.complex64],
+    box_size: float,
+    growth: tuple[float, float],
+    *,
+    radius: float = 0.0,
+    carried: Sequence[float] = (),
+    window: str = "cic",
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Return where matter went, and how dense it was at first.
+
+    Perturbation theory smears clumps out; the initial density of the matter in them tells where they
+    have collapsed. Fields carried along are also what Lagrangian bias is expanded in (Modi, Chen &
+    White 2020, MNRAS 492, 5754).
+
+    Parameters
+    ----------
+    delta_k, box_size, growth, radius, window, threads
+        As for `displaced_density`.
+    carried : sequence of float
+        Gaussian radii over which the initial density is smoothed [Mpc/h].
+
+    Returns
+    -------
+    (1 + len(carried), grid, grid, grid) float32 array
+        Density over its mean; then for each radius the mean of D delta over the matter of a cell,
+        zero where there is none. A sphere of 1.686 would have collapsed.
+    """
     grid = delta_k.shape[0]
     moved = collapsed_displacements(delta_k, box_size, growth, radius, threads)
     positions = _refine(moved.reshape(grid, grid, grid, 3)).reshape(-1, 3)
     positions += lattice(2 * grid, box_size)
-    return paint(positions, grid, box_size, window)
+    found = np.empty((1 + len(carried), grid, grid, grid), dtype=np.float32)
+    found[0] = paint(positions, grid, box_size, window)
+    for number, scale in enumerate(carried, 1):
+        initial = density(growth[0] * _smooth(delta_k, box_size, scale), threads)
+        mass = _refine(initial[..., None]).ravel()
+        found[number] = _mean_by_cell(mass, positions, found[0], box_size, window)
+    return found
+
+
+def _mean_by_cell(
+    values: NDArray[np.float32],
+    positions: NDArray[np.float32],
+    matter: NDArray[np.float32],
+    box_size: float,
+    window: str,
+) -> NDArray[np.float64]:
+    """Return the mean of particles' values over the matter (grid, grid, grid) of each cell, or zero."""
+    lowest = float(values.min()) - 1  # only positive weights can be painted
+    weights = values - lowest
+    total = paint(positions, matter.shape, box_size, window, weights) * weights.mean(dtype=float)
+    mean = np.divide(total, matter, out=np.full(matter.shape, lowest), where=matter > 0)
+    return np.where(matter > 0, mean + lowest, 0.0)
 
 
 def crossing_radius(power: Power, growth: float) -> float:
@@ -241,6 +297,15 @@ def _shell_values(power: Power, grid: int, box_size: float) -> NDArray[np.float6
         )
     values: NDArray[np.float64] = table[squares[0] + squares[1] + squares[2]]
     return values
+
+
+def _smooth(
+    delta_k: NDArray[np.complex64], box_size: float, radius: float
+) -> NDArray[np.complex64]:
+    k = _components(delta_k.shape[0], box_size)
+    kernel = np.exp(-0.5 * radius**2 * (k[0] ** 2 + k[1] ** 2 + k[2] ** 2))
+    smoothed: NDArray[np.complex64] = delta_k * kernel.astype(np.float32)
+    return smoothed
 
 
 def _components(grid: int, box_size: float) -> list[NDArray[np.float32]]:

@@ -109,8 +109,13 @@ class TrainTable(Table):
     """The field the generator starts from: `lpt`, initial conditions displaced by perturbation
     theory, or `gaussian`, lognormal fields coloured by theory, for simulations whose initial
     conditions are not known."""
+    displacement: Literal["augmented", "2lpt", "zeldovich"] = "augmented"
+    """Of an `lpt` box: second order with spherical collapse at small scales, second or first order."""
     neighbours: Annotated[int, Field(ge=0)] = 0
     """Slabs of an `lpt` box on either side of a slice that the networks see too."""
+    carried: tuple[Annotated[float, Field(ge=0, le=16)], ...] = ()
+    """Radii of the smoothed initial densities that the matter of an `lpt` box carries along, which the
+    networks see too [cells]."""
     images: Count = 20_000
     """Length of the training [real fields shown]."""
     batch: Annotated[int, Field(ge=2)] = 16
@@ -144,7 +149,7 @@ class TrainTable(Table):
 
     @model_validator(mode="after")
     def _fields_have_initial_conditions(self) -> Self:
-        for name in ("neighbours", "mean_weight"):
+        for name in ("neighbours", "carried", "mean_weight"):
             if getattr(self, name) and self.latent != "lpt":
                 raise ValueError(f"{name} = {getattr(self, name)} needs latent = 'lpt'")
         return self

@@ -320,6 +320,60 @@ def test_threads_change_no_bit_of_displaced_matter():
         np.testing.assert_array_equal(alone, again)
 
 
+# What matter carries along
+
+
+def carried(growth, *radii, seed=6, grid=24, scale=1.0, power=like_cdm, **options):
+    modes = initial.linear_modes(seed, grid, BOX, lambda k: scale * power(k))
+    return initial.displaced_matter(modes, BOX, growth, carried=radii, **options)
+
+
+@pytest.mark.parametrize("window", ["ngp", "cic", "tsc", "pcs"])
+def test_what_matter_carries_is_neither_made_nor_lost(window):
+    """Each particle gives its initial overdensity to cells: the mass-weighted mean stays zero."""
+    rho, *values = carried(GROWTH, 0.0, 4.0, radius=3.0, window=window)
+    np.testing.assert_array_equal(rho, carried(GROWTH, radius=3.0, window=window)[0])
+    for value in values:
+        assert (rho * value).mean(dtype=np.float64) == pytest.approx(0, abs=1e-6)
+        assert value.mean() < -0.01, "but space is mostly what was empty at first"
+        assert np.abs(value[rho == 0]).max(initial=0) == 0
+
+
+def test_matter_at_rest_carries_the_linear_density_of_its_place():
+    """Interpolated to particles and averaged over cells, as matter itself is blurred (see above)."""
+    growth, radius, grid = 1e-3, 6.0, 32
+    modes = initial.linear_modes(6, grid, BOX, band_limited)
+    rho, value = initial.displaced_matter(modes, BOX, (growth, 0.0), carried=[radius])
+    k = mesh.wavenumbers(grid, BOX)
+    blur = mesh.window_transform(k, BOX / grid, "cic")
+    for u in (component * BOX / grid for component in k):
+        blur = blur * (0.75 * np.cos(u / 4) + 0.25 * np.cos(3 * u / 4))
+    blur = blur * np.exp(-0.5 * radius**2 * sum(c**2 for c in k))
+    expected = growth * scipy.fft.rfftn(initial.density(modes).astype(float)) * blur
+    found = scipy.fft.rfftn(value.astype(float))
+    alive = np.abs(modes) > 0
+    assert np.linalg.norm((found - expected)[alive]) < 0.02 * np.linalg.norm(expected[alive])
+    assert rho.std() < 0.01, "at rest"
+
+
+def test_no_growth_carries_nothing():
+    np.testing.assert_array_equal(carried((0.0, 0.0), 2.0)[1], 0)
+
+
+def test_clumps_carry_what_was_dense_and_voids_what_was_thin():
+    rho, value = carried(GROWTH, 2.0, grid=32, radius=3.0, scale=2.0)
+    means = [
+        value[(rho > low) & (rho <= high)].mean() for low, high in ((0, 0.3), (0.8, 1.2), (3, 99))
+    ]
+    assert means[0] < means[1] - 0.2
+    assert means[1] < means[2] - 0.2
+
+
+def test_the_wider_the_radius_the_smoother_what_is_carried():
+    _, *values = carried(GROWTH, 0.0, 2.0, 4.0, 8.0)
+    assert (np.diff([v.std() for v in values]) < -0.05).all()
+
+
 # Where matter crosses
 
 

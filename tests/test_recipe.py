@@ -83,6 +83,12 @@ def test_every_value_survives_writing(seed, sigma_8, redshifts, window):
         ("[simulate]\nwindow = 'sic'", ["simulate.window = 'sic'", "'cic'"]),
         ("[simulate]\ngrid = 64\nthickness = 3", ["grid = 64 is not divisible by thickness = 3"]),
         ("[train]\nlatent = 'gaussian'\nneighbours = 1", ["neighbours = 1 needs latent = 'lpt'"]),
+        (
+            "[train]\nlatent = 'gaussian'\ncarried = [1.0]",
+            ["carried = (1.0,) needs latent = 'lpt'"],
+        ),
+        ("[train]\ncarried = [-1.0]", ["train.carried"]),
+        ("[train]\ndisplacement = 'none'", ["train.displacement", "zeldovich"]),
         ("[train]\nlatent = 'gaussian'\nmean_weight = 2.0", ["mean_weight = 2.0 needs latent"]),
         ("[simulate]\ndimension = 3\n[train]\nneighbours = 1", ["only slices have slabs"]),
         ("[simulate]\nmesh = 100", ["mesh = 100 and particles = 128", "divide"]),

@@ -30,6 +30,9 @@ class Arm:
         return Recipe.model_validate(content)
 
 
+CARRIED = (0.5, 2.0)
+"""Radii of the initial densities that matter carries [cells]."""
+
 ARMS = {
     "default": Arm("the default"),
     "gaussian": Arm("latent: lognormal fields", {"latent": "gaussian"}),
@@ -42,6 +45,21 @@ ARMS = {
     "neighbours-1-mean-10": Arm(
         "one slab on either side, mean of draws 10", {"neighbours": 1, "mean_weight": 10.0}
     ),
+    "carried": Arm("carries the initial density", {"carried": CARRIED}),
+    "carried-neighbours-1": Arm(
+        "carries the initial density, one slab on either side",
+        {"carried": CARRIED, "neighbours": 1},
+    ),
+    "carried-neighbours-1-mean-1": Arm(
+        "carries the initial density, one slab on either side, mean of draws 1",
+        {"carried": CARRIED, "neighbours": 1, "mean_weight": 1.0},
+    ),
+    "carried-neighbours-1-mean-10": Arm(
+        "carries the initial density, one slab on either side, mean of draws 10",
+        {"carried": CARRIED, "neighbours": 1, "mean_weight": 10.0},
+    ),
+    "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}),
+    "zeldovich": Arm("latent: plain first order", {"displacement": "zeldovich"}),
     "gamma-0.1": Arm("gamma x 0.1", {"gamma": 0.1, "gamma_statistics": 0.1}),
     "gamma-10": Arm("gamma x 10", {"gamma": 10.0, "gamma_statistics": 10.0}),
     "rho_s-0.1": Arm("density scale 0.1", {"density_scale": 0.1}),

@@ -34,8 +34,8 @@ def finished(folder, *, pairs=True):
     }
     found = {
         "results": {"power": result},
-        "k": [0.1, 0.2],
-        "phases": {name: curve(0.9, 0.8) for name in ("draw", "mean", "transfer")},
+        "k": [0.1, 0.6],
+        "phases": {name: curve(0.9, 0.8) for name in ("draw", "mean", "between", "transfer")},
         "left_open": curve(0.5, 0.25),
         "contest": "beats",
         "spread": {"value": {"value": 1.02, "low": 0.9, "high": 1.1}},
@@ -66,15 +66,17 @@ def test_the_table_says_what_the_scorecards_say(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     for name, pairs in (("default", True), ("gaussian", False)):
         card = study.scorecard(finished(tmp_path / name, pairs=pairs))
+        if pairs:
+            card["pairs"]["against_2lpt"] = {"left_open": curve(0.3, 0.35)}
         path = tmp_path / "results" / f"{name}-1.json"
         path.write_text(json.dumps(card | {"arm": name, "seed": 1}), encoding="utf-8")
     head, _, floor, default, gaussian = study.table().splitlines()
     assert "power" in head
     assert "2.0 % (4.0 %)" in floor
     assert default == (
-        "| default, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | 1/1/0 | 1.02 | 0.25 to 0.50 | 0.750 |"
+        "| default, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | 1/1/0 | 1.02 | 0.50, 0.50 | 0.30, 0.35 | 0.750 |"
     )
-    assert gaussian == "| gaussian, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | - | - | - | 0.750 |"
+    assert gaussian == "| gaussian, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | - | - | - | - | 0.750 |"
 
 
 def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_path, monkeypatch):
@@ -89,6 +91,7 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(study.pipeline, "run", work)
     monkeypatch.setattr(study, "_images", lambda *_: 4800)
+    monkeypatch.setattr(study, "against_2lpt", lambda *_: {})
     path = study.run("neighbours-1", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     assert asked == [
         ("data", ("simulate",), BASE.train.images),

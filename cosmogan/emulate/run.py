@@ -57,7 +57,7 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     like : path, optional
         Data set of `cosmogan.simulate`, n fields at these parameters in boxes of the trained layout.
         A `count` of several n makes several draws of what the initial conditions leave open.
-    kind : {"trained", "untrained", "lognormal", "lpt"}
+    kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
         What makes them.
     parameters : dict of str to float, optional
         Cosmology and redshift; the trained ones by default.

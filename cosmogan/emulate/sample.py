@@ -15,15 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from cosmogan.errors import CheckpointError, RecipeError
-from cosmogan.models.latent import LatentKind, LptLatent, make_latent
+from cosmogan.models.displaced import LptLatent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.theory import Theory
 from cosmogan.models.weights import Weights, load_weights
 
-Kind = Literal["trained", "untrained", "lognormal", "lpt"]
+Kind = Literal["trained", "untrained", "lognormal", "lpt", "2lpt"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_BARE: dict[Kind, LatentKind] = {"lognormal": "gaussian", "lpt": "lpt"}
+_BARE: dict[Kind, LatentShape] = {
+    "lognormal": LatentShape(kind="gaussian"),
+    "lpt": LatentShape(kind="lpt"),
+    "2lpt": LatentShape(kind="lpt", displacement="2lpt"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +77,9 @@ class Emulator:
     ----------
     weights : Weights
         Network, latent and layout.
-    kind : {"trained", "untrained", "lognormal", "lpt"}
-        Whether the network answers, or a latent of that kind is returned as it is (`lognormal`, `lpt`:
-        what theory alone knows).
+    kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
+        Whether the network answers, or a latent of that kind is returned as it is: what theory alone
+        knows, lognormal fields, boxes displaced by augmented perturbation theory or by its plain second order.
 
     Examples
     --------
@@ -87,8 +92,7 @@ class Emulator:
         self.weights, self.kind = weights, kind
         theory, generator = weights.theory, weights.generator
         start = _BARE.get(kind, weights.latent)
-        neighbours = weights.generator.shape.latents // 2
-        self.latent = make_latent(start, theory, weights.layout.grid, neighbours)
+        self.latent = make_latent(start, theory, weights.layout.grid)
         self.source = Source(self.latent, theory, generator.scaling, generator.shape)
 
     @property
@@ -178,7 +182,7 @@ class Emulator:
         if not isinstance(self.latent, LptLatent):
             remedy = (
                 "train one with latent = 'lpt'"
-                if self.weights.latent != "lpt"
+                if self.weights.latent.kind != "lpt"
                 else "take another kind: trained, untrained or lpt"
             )
             raise RecipeError(f"this emulator starts from no initial conditions; {remedy}")
@@ -240,7 +244,7 @@ def load(path: str | Path, kind: Kind = "trained") -> Emulator:
     ----------
     path : path
         Folder of a run, its ``run/`` or a ``.safetensors`` file of weights.
-    kind : {"trained", "untrained", "lognormal", "lpt"}
+    kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
         The trained network, the same before training, or a latent without any network.
 
     Raises

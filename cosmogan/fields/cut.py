@@ -1,5 +1,7 @@
 """From a box to samples: slices along every axis, or the cube as it is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,9 +31,19 @@ def cut_box(
     """
     if dimension == 3:
         return density[None], origins(np.array([-1]), np.array([-1]))
-    slabs = len(density) // thickness
-    samples = np.concatenate([_slabs(density, axis, slabs) for axis in range(3)])
-    return samples, origins(np.repeat(np.arange(3), slabs), np.tile(np.arange(slabs), 3))
+    slabs = np.arange(len(density) // thickness)
+    samples = [cut_slabs(density, axis, thickness, slabs.tolist()) for axis in range(3)]
+    return np.concatenate(samples), origins(np.repeat(np.arange(3), len(slabs)), np.tile(slabs, 3))
+
+
+def cut_slabs(
+    field: NDArray[np.float32], axis: int, thickness: int, slabs: Sequence[int]
+) -> NDArray[np.float32]:
+    """Return the means of a box over slabs across an axis, (len(slabs), grid, grid), summed in float64."""
+    turned = np.moveaxis(field, axis, 0)
+    blocks = turned.reshape(-1, thickness, *turned.shape[1:])[list(slabs)]
+    means: NDArray[np.float64] = blocks.mean(axis=1, dtype=np.float64)
+    return means.astype(np.float32)
 
 
 def origins(axis: NDArray[np.int64], slab: NDArray[np.int64]) -> NDArray[np.void]:
@@ -39,11 +51,3 @@ def origins(axis: NDArray[np.int64], slab: NDArray[np.int64]) -> NDArray[np.void
     made = np.zeros(len(axis), ORIGIN_DTYPE)
     made["axis"], made["slab"] = axis, slab
     return made
-
-
-def _slabs(density: NDArray[np.float32], axis: int, count: int) -> NDArray[np.float32]:
-    """Return the means over slabs across `axis`, (count, grid, grid), summed in float64."""
-    turned = np.moveaxis(density, axis, 0)
-    blocks = turned.reshape(count, -1, *turned.shape[1:])
-    means: NDArray[np.float64] = blocks.mean(axis=1, dtype=np.float64)
-    return means.astype(np.float32)

@@ -68,9 +68,11 @@ class Source:
         self.latent, self.theory, self.scaling, self.shape = latent, theory, scaling, shape
 
     def latents(self, origins: NDArray[np.void], rows: Sequence[int]) -> Tensor:
-        """Return latents (n, c, N, ...) in training space for origins and rows of the theory."""
+        """Return latents (n, c, N, ...) for origins and rows of the theory, densities in training space."""
         views = self.latent.views(origins, rows)
-        return torch.from_numpy(self.scaling.forward(views).astype(np.float32))
+        known = views[:, : self.latent.densities]
+        views[:, : self.latent.densities] = self.scaling.forward(known)
+        return torch.from_numpy(views)
 
     def conditions(self, rows: Sequence[int], device: str = "cpu") -> Tensor | None:
         """Return the scaled parameters (n, c) of rows of the theory, None if none varies."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -12,7 +12,7 @@ from cosmogan.fields.layout import Layout
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.checkpoint import load, prefixed, restore, save, under
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import LatentKind
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.theory import Theory
 
 FORMAT, VERSION = "cosmogan-weights", 1
@@ -28,7 +28,7 @@ class Weights:
     ----------
     generator : Generator
         In evaluation mode, without gradients.
-    latent : {"gaussian", "lpt"}
+    latent : LatentShape
         What the generator starts from.
     theory : Theory
         Spectra of the latent.
@@ -41,7 +41,7 @@ class Weights:
     """
 
     generator: Generator
-    latent: LatentKind
+    latent: LatentShape
     theory: Theory
     layout: Layout
     micro_batch: int
@@ -53,7 +53,7 @@ def save_weights(
     generator: Generator,
     theory: Theory,
     *,
-    latent: LatentKind,
+    latent: LatentShape,
     layout: Layout,
     made_by: Mapping[str, str],
     training: Mapping[str, Any],
@@ -70,7 +70,7 @@ def save_weights(
         "version": VERSION,
         "generator": generator.shape.as_dict(),
         "scaling": generator.scaling.as_dict(),
-        "latent": latent,
+        "latent": latent.as_dict(),
         "theory": {
             "dimension": theory.dimension,
             "cell_size": theory.cell_size,
@@ -113,19 +113,21 @@ def load_weights(path: Path) -> Weights:
 
 
 def _unpack(tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: str) -> Weights:
-    if content["latent"] not in get_args(LatentKind):
-        raise KeyError(f"latent {content['latent']!r}")
     shape = content["generator"] | {"widths": tuple(content["generator"]["widths"])}
     generator = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
     restore(generator, under("generator", tensors), path)
     arrays: dict[str, Any] = {name: t.numpy() for name, t in under("theory", tensors).items()}
-    theory = content["theory"] | {"names": tuple(content["theory"]["names"])}
-    layout = content["layout"]
+    theory = Theory(**content["theory"] | {"names": tuple(content["theory"]["names"])}, **arrays)
+    attributes = content["layout"]
+    layout = Layout.from_attributes(attributes["attributes"], attributes["parameter_names"])
+    latent = LatentShape.from_dict(content["latent"])
+    if make_latent(latent, theory, layout.grid).channels != generator.shape.latents:
+        raise CheckpointError(f"{path}: a latent of another network ({latent}); train anew")
     return Weights(
         generator=generator.requires_grad_(False).eval(),
-        latent=content["latent"],
-        theory=Theory(**theory, **arrays),
-        layout=Layout.from_attributes(layout["attributes"], layout["parameter_names"]),
+        latent=latent,
+        theory=theory,
+        layout=layout,
         micro_batch=int(content["micro_batch"]),
         content=content,
     )

@@ -58,6 +58,7 @@ def build_networks(
     layout: Layout,
     fields: NDArray[np.float32],
     latents: NDArray[np.float32] | None = None,
+    channels: int = 1,
     device: str = "cpu",
 ) -> Networks:
     """Make both networks as they are at the start of a training: the same for the same seed.
@@ -70,8 +71,10 @@ def build_networks(
         Of the training fields.
     fields : (n, N, ...) float32 ndarray
         Training fields that fix the scales, density over mean.
-    latents : (n, c, N, ...) float32 ndarray, optional
+    latents : (n, N, ...) float32 ndarray, optional
         What they started from, density over mean, if the discriminator sees it.
+    channels : int
+        Of the latent.
     device : str
         Where the networks are to live.
 
@@ -83,12 +86,11 @@ def build_networks(
         If the fields are constant or damaged.
     """
     conditions = theory_from_dict(plan.theory).num_conditions
-    channels = 0 if latents is None else latents.shape[1]
     shape = GeneratorShape(
         dimension=layout.dimension,
         widths=plan.generator_widths,
         conditions=conditions,
-        latents=channels or 1,
+        latents=channels,
     )
     radius = receptive_radius(shape)
     if radius > layout.grid // 4 and layout.grid >= 64:
@@ -101,12 +103,12 @@ def build_networks(
         grid=layout.grid,
         widths=plan.discriminator_widths,
         conditions=conditions,
-        latents=channels,
+        latents=0 if latents is None else channels,
     )
     scaling = Scaling.fit(fields, plan.density_scale)
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
-    own = None if latents is None else to_tensor(latents[:, 0], scaling)
+    own = None if latents is None else to_tensor(latents, scaling)
     discriminator.fit(to_tensor(fields, scaling), own)
     return Networks(generator.to(device), discriminator.to(device))
 

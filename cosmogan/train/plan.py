@@ -13,7 +13,7 @@ import numpy as np
 
 from cosmogan.errors import CheckpointError
 from cosmogan.fields.files import make_folder, write_json
-from cosmogan.models.latent import LatentKind
+from cosmogan.models.latent import LatentShape
 from cosmogan.models.theory import Theory
 
 
@@ -25,10 +25,8 @@ class Training:
     ----------
     folder, train, validation : str
         Where the run lives, and the two data sets.
-    latent : {"gaussian", "lpt"}
+    latent : LatentShape
         What the generator starts from.
-    neighbours : int
-        Slabs on either side of a slice that the networks see too.
     images, batch, validate_every : int
         Length, fields a step over all workers, fields between readings.
     generator_widths, discriminator_widths : tuple of int
@@ -58,8 +56,7 @@ class Training:
     folder: str
     train: str
     validation: str
-    latent: LatentKind
-    neighbours: int
+    latent: LatentShape
     images: int
     batch: int
     validate_every: int
@@ -78,6 +75,16 @@ class Training:
     theory: dict[str, Any]
     identity: str
     made_by: dict[str, str]
+
+    @property
+    def boxes(self) -> Path:
+        """Folder of the boxes that theory displaced."""
+        return Path(self.folder) / "boxes"
+
+    @property
+    def paired(self) -> bool:
+        """Whether the latents know the initial conditions of the simulations."""
+        return self.latent.kind == "lpt"
 
     def write(self) -> Path:
         """Write ``training.json`` into the folder and return its path."""
@@ -99,6 +106,7 @@ class Training:
             content = json.loads(path.read_text(encoding="utf-8"))
             content["generator_widths"] = tuple(content["generator_widths"])
             content["discriminator_widths"] = tuple(content["discriminator_widths"])
+            content["latent"] = LatentShape.from_dict(content["latent"])
             return cls(**content)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{path}: no plan of a training ({error}); train anew") from error

@@ -7,9 +7,10 @@ from, so a lost worker costs at most the work since the last one.
 import contextlib
 import json
 import logging
+import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -24,13 +25,15 @@ from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import read_json, write_json
 from cosmogan.fields.layout import provenance
 from cosmogan.fields.store import open_fields
+from cosmogan.models.displaced import LptLatent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.theory import Theory
 from cosmogan.models.weights import load_weights
 from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
-from cosmogan.session import ray_cluster
-from cosmogan.train.data import check_training
+from cosmogan.session import ray_cluster, scatter
+from cosmogan.train.data import check_training, rows_of
 from cosmogan.train.place import LogFile, Place, device_of
-from cosmogan.train.plan import Training, theory_to_dict
+from cosmogan.train.plan import Training, theory_from_dict, theory_to_dict
 from cosmogan.train.reading import READ
 from cosmogan.train.worker import train as work
 
@@ -38,6 +41,8 @@ Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
 
+AT_A_TIME = 8
+"""Boxes that a worker displaces for one reading of the plan."""
 FAILURES = 3
 """Lost workers after which the run gives up."""
 _HOPELESS = (
@@ -91,9 +96,12 @@ def train(
     for stale in (flag, run / OUTCOME):
         stale.unlink(missing_ok=True)
     with ray_cluster(), _touching(flag), _following(run / "log.jsonl", plan.images, progress):
+        if plan.paired:
+            displace(path)
         outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
     _raise(outcome, run)
+    shutil.rmtree(plan.boxes, ignore_errors=True)
     progress(plan.images, plan.images)
     return weights
 
@@ -113,8 +121,12 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         folder=str(folder.absolute() / "run"),
         train=str(sets["train"].path.absolute()),
         validation=str(sets["validation"].path.absolute()),
-        latent=table.latent,
-        neighbours=table.neighbours,
+        latent=LatentShape(
+            kind=table.latent,
+            neighbours=table.neighbours,
+            carried=table.carried,
+            displacement=table.displacement,
+        ),
         images=table.images,
         batch=table.batch,
         validate_every=table.validate_every,
@@ -166,6 +178,41 @@ def theory_of(fields: FieldSet) -> Theory:
         power=np.stack([table.power for table in tables]),
         linear=np.stack(linear),
     )
+
+
+def displace(path: Path) -> None:
+    """Make, on the whole cluster, the boxes that theory displaces from the seeds of both sides.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``training.json``; the boxes are kept beside it until the training is complete.
+
+    Raises
+    ------
+    ResourceError
+        If the disk is full or may not be written.
+    """
+    plan = Training.read(path)
+    theory, wanted = theory_from_dict(plan.theory), set()
+    for side in map(open_fields, (plan.train, plan.validation)):
+        wanted |= set(
+            zip(side.origin["seed"].tolist(), rows_of(side, theory).tolist(), strict=True)
+        )
+    boxes = sorted(wanted)
+    parts = [(path, boxes[i : i + AT_A_TIME]) for i in range(0, len(boxes), AT_A_TIME)]
+    for _ in scatter(_displace, parts):
+        pass
+
+
+def _displace(path: Path, boxes: Sequence[tuple[int, int]]) -> None:
+    """Make and keep the boxes of these seeds and rows of the theory; twice does no harm."""
+    plan = Training.read(path)
+    grid = open_fields(plan.train).layout.grid
+    latent = make_latent(plan.latent, theory_from_dict(plan.theory), grid, plan.boxes)
+    if isinstance(latent, LptLatent):
+        for seed, row in boxes:
+            latent.keep(seed, row)
 
 
 def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:

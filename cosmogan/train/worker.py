@@ -25,29 +25,21 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
 from cosmogan.fields.store import open_fields
 from cosmogan.models import checkpoint
 from cosmogan.models.latent import make_latent
-from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH, save_weights
-from cosmogan.train.data import (
-    Batch,
-    TrainingFields,
-    check_origins,
-    check_training,
-    rows_of,
-    spread,
-)
+from cosmogan.train.data import TrainingFields, check_origins, check_training, rows_of, spread
+from cosmogan.train.feed import Feed
 from cosmogan.train.networks import build_networks
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
 from cosmogan.train.plan import Training, theory_from_dict
 from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
-from cosmogan.train.step import Pairs, schedule, step
+from cosmogan.train.step import schedule, step
 
 log = logging.getLogger(__name__)
 
@@ -114,21 +106,22 @@ class Loop:
         fields, validation = open_fields(plan.train), open_fields(plan.validation)
         check_training(fields, validation)
         theory, self.layout = theory_from_dict(plan.theory), fields.layout
-        # Real fields are learnt beside their own latents, if these know initial conditions.
-        self.paired = plan.latent == "lpt"
-        latent = make_latent(plan.latent, theory, self.layout.grid, plan.neighbours)
-        some = spread(fields)
-        known = None
-        if self.paired:
-            known = latent.views(fields.origin[some], rows_of(fields, theory)[some].tolist())
-        self.networks = build_networks(plan, self.layout, fields[some], known, place.device)
+        latent = make_latent(plan.latent, theory, self.layout.grid, plan.boxes)
+        some, known = spread(fields), None
+        if plan.paired:
+            known = latent.density(fields.origin[some], rows_of(fields, theory)[some].tolist())
+        self.networks = build_networks(
+            plan, self.layout, fields[some], known, latent.channels, place.device
+        )
         generator = self.networks.generator
         self.scaling = generator.scaling
-        self.data = TrainingFields(fields, self.scaling, theory, plan.seed)
-        self.unseen = TrainingFields(validation, self.scaling, theory, plan.seed)
         self.source = Source(latent, theory, self.scaling, generator.shape)
-        if self.paired:
-            check_origins(self.data, self.source)
+        self.feed, self.unseen = (
+            Feed(plan, TrainingFields(side, self.scaling, theory, plan.seed), self.source, place)
+            for side in (fields, validation)
+        )
+        if plan.paired:
+            check_origins(self.feed.data, self.source)
             self.exam = paired_exam(validation, theory)
         else:
             seed = derive_seed(plan.seed, 2)
@@ -175,39 +168,12 @@ class Loop:
         self.best, self.smoothed = float(content["best"]), float(content["smoothed"])
         self.seconds, self.cpu_seconds = float(content["seconds"]), float(content["cpu_seconds"])
 
-    def _share(self, role: int) -> Pairs:
-        """Return this worker's rows of the next global batch for a role (0 judge, 1 persuade)."""
-        batch, world = self.plan.batch, self.place.world
-        rows = range(self.place.rank * batch // world, (self.place.rank + 1) * batch // world)
-        shown, seed, device = self.networks.shown, self.plan.seed, self.place.device
-        real = self.data.at([2 * shown + role * batch + i for i in rows])
-        seeds = [derive_seed(seed, role, shown + i) for i in rows]
-        if self.paired:
-            latents = self._own_latents(real)
-        else:
-            origins = self.source.latent.origins(derive_seed(seed, role), [shown + i for i in rows])
-            latents = self.source.latents(origins, real.rows)
-        again = None
-        if role == 1 and self.paired and self.plan.mean_weight:
-            others = [derive_seed(seed, 5, shown + i) for i in rows]
-            again = self.source.draw(latents, others, real.rows, device)
-        return Pairs(
-            real=real.fields.to(device),
-            draw=self.source.draw(latents, seeds, real.rows, device),
-            latent=latents.to(device) if self.paired else None,
-            again=again,
-        )
-
-    def _own_latents(self, real: Batch) -> Tensor:
-        """Return what theory knows of the very simulations, turned as the fields are."""
-        return orient(self.source.latents(real.origins, real.rows), real.orientations)
-
     def _step(self) -> None:
         before, cpu_before = time.monotonic(), time.process_time()
         judgement, pairing = step(
             self.networks,
-            self._share(0),
-            self._share(1),
+            self.feed.share(0, self.networks.shown),
+            self.feed.share(1, self.networks.shown),
             schedule(self.plan, self.networks.shown),
             batch=self.plan.batch,
             reduce=self.place.reduce,
@@ -299,15 +265,10 @@ class Loop:
     @torch.no_grad()
     def _gap_validation(self) -> float:
         """Return the mean score of training minus validation fields."""
-        count = min(GAP_FIELDS, len(self.unseen.rows))
-        known, unknown = (self._mean_score(d.at(range(count))) for d in (self.data, self.unseen))
+        judge = self.networks.discriminator
+        count = min(GAP_FIELDS, len(self.unseen.data.rows))
+        known, unknown = (feed.mean_score(judge, count) for feed in (self.feed, self.unseen))
         return known - unknown
-
-    def _mean_score(self, real: Batch) -> float:
-        device = self.place.device
-        given = self.source.conditions(real.rows, device)
-        latents = self._own_latents(real).to(device) if self.paired else None
-        return float(self.networks.discriminator(real.fields.to(device), given, latents).mean())
 
     def _compare_workers(self) -> None:
         """Raise TrainingError on every worker if their clocks or networks differ."""

@@ -14,6 +14,7 @@ from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.fields.scaling import Scaling
 from cosmogan.fields.store import create_folder, finish_folder, write_shard
 from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import LatentShape
 from cosmogan.models.theory import Theory
 from cosmogan.models.weights import save_weights
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.cluster
 COUNT = 300
 
 
-def write_run(folder, latent):
+def write_run(folder, kind):
     """A run whose network was drawn at random, so that its fields are not its latents."""
     folder.mkdir()
     torch.manual_seed(0)
@@ -55,7 +56,7 @@ def write_run(folder, latent):
             folder / f"{name}.safetensors",
             generator,
             theory,
-            latent=latent,
+            latent=LatentShape(kind=kind),
             layout=layout,
             made_by={"recipe": ""},
             training={"identity": "test"},

@@ -13,7 +13,8 @@ from cosmogan.errors import CheckpointError, LayoutError, RecipeError
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout
 from cosmogan.fields.scaling import CEILING, SOFT, Scaling
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import gaussian_colour, lognormal_field, make_latent
+from cosmogan.models.latent import LatentShape, make_latent
+from cosmogan.models.lognormal import gaussian_colour, lognormal_field
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import generate
 from cosmogan.models.theory import Theory
@@ -32,7 +33,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def write_run(folder, latent, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)), latents=1):
+def write_run(folder, kind, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)), **seen):
     """A run whose trained network is random, so that its fields are not its latents."""
     folder.mkdir(parents=True)
     k = np.geomspace(1e-4, 50, 200)
@@ -61,8 +62,12 @@ def write_run(folder, latent, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)
     )
     torch.manual_seed(1)
     scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=50.0)
+    latent = LatentShape(kind=kind, **seen)
     shape = GeneratorShape(
-        dimension=dimension, widths=(4, 4), conditions=theory.num_conditions, latents=latents
+        dimension=dimension,
+        widths=(4, 4),
+        conditions=theory.num_conditions,
+        latents=make_latent(latent, theory, GRID).channels,
     )
     generator = Generator(shape, scaling)
     for name, shown in (("untrained", 0), ("weights", 640)):
@@ -151,15 +156,15 @@ def test_counterparts_of_its_own_boxes_are_its_own_fields(of_simulations, monkey
 
 def test_a_network_that_sees_neighbours_is_given_them_again(tmp_path):
     """From its weights alone; what lies beside a slice changes it, and is not its partner."""
-    emulator = load(write_run(tmp_path / "run", "lpt", latents=3))
-    assert emulator.latent.channels == 3
+    emulator = load(write_run(tmp_path / "run", "lpt", neighbours=1, carried=(1.0,)))
+    assert emulator.latent.channels == 6
     origin = emulator.sample(8, SEED).origin
     views = emulator.source.latents(origin, [0] * 8)
     seeds = list(range(8))
     with torch.no_grad():
         made, other = (
             generate(emulator.weights.generator, emulator.source.draw(given, seeds, [0] * 8))
-            for given in (views, views[:, [0, 2, 1]])
+            for given in (views, views[:, [0, 2, 1, 3, 5, 4]])
         )
     assert (made - other).abs().amax(dim=(1, 2, 3)).min() > 1e-4
     bare = load(tmp_path / "run", "lognormal")
@@ -169,7 +174,9 @@ def test_a_network_that_sees_neighbours_is_given_them_again(tmp_path):
 def test_a_counterpart_follows_its_own_box_in_any_order(of_simulations):
     """However the rest is drawn."""
     origin = of_simulations.sample(40, SEED).origin[::-1]
-    latent = make_latent("lpt", of_simulations.theory, GRID).density(origin, [0] * 40)
+    latent = make_latent(LatentShape(kind="lpt"), of_simulations.theory, GRID).density(
+        origin, [0] * 40
+    )
     for seed in (0, 1):
         sample = of_simulations.counterparts(origin, seed)
         np.testing.assert_array_equal(sample.origin, origin)
@@ -264,7 +271,9 @@ def test_the_untrained_network_returns_its_latent_and_the_trained_does_not(run, 
     """But for the ceiling."""
     emulator = load(run, "untrained")
     sample = emulator.sample(16, SEED)
-    start = make_latent(latent, emulator.theory, GRID).density(sample.origin, [0] * 16)
+    start = make_latent(LatentShape(kind=latent), emulator.theory, GRID).density(
+        sample.origin, [0] * 16
+    )
     low = start < SOFT * 50
     rounding = 0 if latent == "gaussian" else 1e-6  # in empty cells
     np.testing.assert_allclose(sample.fields[low], start[low], rtol=2e-5, atol=rounding)

@@ -41,9 +41,11 @@ def randomise():
 
 @pytest.fixture(scope="session")
 def make_generator(scaling, randomise):
-    def make(widths=(6, 6), *, dimension=2, conditions=0, random=True, scale=0.8):
+    def make(widths=(6, 6), *, dimension=2, conditions=0, latents=1, random=True, scale=0.8):
         torch.manual_seed(1)
-        shape = GeneratorShape(dimension=dimension, widths=widths, conditions=conditions)
+        shape = GeneratorShape(
+            dimension=dimension, widths=widths, conditions=conditions, latents=latents
+        )
         generator = Generator(shape, scaling)
         return randomise(generator, scale=scale) if random else generator
 

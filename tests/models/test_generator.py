@@ -8,7 +8,8 @@ import torch
 
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.generator import GeneratorShape, receptive_radius
-from cosmogan.models.latent import gaussian_colour, lognormal_field, white_noise
+from cosmogan.models.latent import white_noise
+from cosmogan.models.lognormal import gaussian_colour, lognormal_field
 from cosmogan.recipe import TrainTable
 from cosmogan.statistics.power import power_spectra
 

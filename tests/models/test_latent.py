@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from cosmogan.models.latent import gaussian_colour, lognormal_field, white_noise
+from cosmogan.models.latent import white_noise
+from cosmogan.models.lognormal import gaussian_colour, lognormal_field
 from cosmogan.statistics.power import power_spectra
 
 CASES = [(2, 32, 300), (3, 16, 200)]

@@ -6,9 +6,11 @@ import pytest
 from cosmogan.cosmology import Cosmology, linear_power
 from cosmogan.fields.cut import cut_box
 from cosmogan.fields.layout import ORIGIN_DTYPE
-from cosmogan.initial import crossing_radius, displaced_density, linear_modes
-from cosmogan.models import latent as module
-from cosmogan.models.latent import SLABS, GaussianLatent, LptLatent, make_latent
+from cosmogan.initial import crossing_radius, displaced_density, displaced_matter, linear_modes
+from cosmogan.models import displaced as module
+from cosmogan.models.displaced import SLABS, LptLatent
+from cosmogan.models.latent import LatentShape, make_latent
+from cosmogan.models.lognormal import GaussianLatent
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.theory import Theory
 from cosmogan.simulate.evolution import Evolution, evolve
@@ -53,7 +55,7 @@ def test_every_cube_is_a_box_of_its_own(make_theory):
 @pytest.mark.parametrize("kind", ["gaussian", "lpt"])
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_the_origin_of_a_field_does_not_depend_on_its_company(make_theory, kind, dimension):
-    latent = make_latent(kind, make_theory(dimension=dimension), 8)
+    latent = make_latent(LatentShape(kind=kind), make_theory(dimension=dimension), 8)
     together = latent.origins(5, range(60))
     numbers = [59, 3, 24, 3]
     np.testing.assert_array_equal(latent.origins(5, numbers), together[numbers])
@@ -67,8 +69,8 @@ def test_boxes_have_other_seeds_than_the_noise_of_fields(make_theory):
 
 
 def test_a_kind_has_its_class(theory):
-    assert isinstance(make_latent("lpt", theory, 16), LptLatent)
-    assert isinstance(make_latent("gaussian", theory, 16), GaussianLatent)
+    assert isinstance(make_latent(LatentShape(kind="lpt"), theory, 16), LptLatent)
+    assert isinstance(make_latent(LatentShape(kind="gaussian"), theory, 16), GaussianLatent)
 
 
 # What its fields are
@@ -111,9 +113,49 @@ def test_a_slice_is_seen_with_the_slabs_beside_it(make_theory, neighbours):
             np.testing.assert_array_equal(views[:, channel], beside)
 
 
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_what_matter_carries_follows_the_densities_slab_by_slab(make_theory, neighbours):
+    theory, radii = make_theory(thickness=2), (0.5, 2.0)
+    latent = LptLatent(theory, 16, neighbours, radii)
+    where = latent.origins(3, range(24))
+    views = latent.views(where, [0] * 24)
+    assert (latent.densities, latent.channels) == (1 + 2 * neighbours, 3 + 6 * neighbours)
+    assert views.shape[1] == latent.channels
+    plain = LptLatent(theory, 16, neighbours).views(where, [0] * 24)
+    np.testing.assert_array_equal(views[:, : latent.densities], plain)
+    matter = displaced_matter(
+        linear_modes(int(where["seed"][0]), 16, 64.0, theory.linear_power(0)),
+        64.0,
+        theory.growth(0),
+        radius=crossing_radius(theory.linear_power(0), theory.growth(0)[0]),
+        carried=[4 * radius for radius in radii],
+        window=theory.window,
+    )
+    for number, value in enumerate(matter[1:], 1):
+        expected = cut_box(value, 2, 2)[0]
+        np.testing.assert_array_equal(views[:, number * latent.densities], expected)
+
+
+def test_a_plain_displacement_is_that_of_its_order(make_theory):
+    theory = make_theory()
+    modes = linear_modes(9, 16, 64.0, theory.linear_power(0))
+    first, second = theory.growth(0)
+    _, where = cut_by_hand(theory, 16, 9, 0)
+    where["seed"] = 9
+    found = {}
+    for displacement, growth in (("zeldovich", (first, 0.0)), ("2lpt", (first, second))):
+        latent = LptLatent(theory, 16, displacement=displacement)
+        found[displacement] = latent.density(where, [0] * len(where))
+        expected = cut_box(displaced_density(modes, 64.0, growth, window=theory.window), 2, 2)[0]
+        np.testing.assert_array_equal(found[displacement], expected)
+    found["augmented"] = LptLatent(theory, 16).density(where, [0] * len(where))
+    variances = [found[name].var() for name in ("2lpt", "zeldovich", "augmented")]
+    assert len(set(variances)) == 3
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "lpt"])
 def test_nothing_lies_beside_a_cube_or_a_lognormal_field(make_theory, kind):
-    latent = make_latent(kind, make_theory(dimension=3), 8, 2)
+    latent = make_latent(LatentShape(kind=kind, neighbours=2), make_theory(dimension=3), 8)
     origin = latent.origins(3, [0, 1])
     assert latent.channels == 1
     views = latent.views(origin, [0, 0])

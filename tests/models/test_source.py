@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cosmogan.models.generator import GeneratorShape
-from cosmogan.models.latent import make_latent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 
@@ -19,7 +19,7 @@ def make_source(make_theory, scaling):
     def make(kind="gaussian", parameters=((0.3, 0.0),), *, dimension=2, grid=16):
         theory = make_theory(parameters, dimension=dimension)
         shape = GeneratorShape(dimension=dimension, widths=(4, 4), conditions=theory.num_conditions)
-        return Source(make_latent(kind, theory, grid), theory, scaling, shape)
+        return Source(make_latent(LatentShape(kind=kind), theory, grid), theory, scaling, shape)
 
     return make
 

@@ -10,10 +10,11 @@ import torch
 from cosmogan.errors import CheckpointError
 from cosmogan.fields.layout import Layout
 from cosmogan.models import checkpoint
-from cosmogan.models.latent import make_latent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH, VERSION, load_weights, save_weights
 
+SHAPE = LatentShape(kind="lpt", carried=(1.0,) * 5).as_dict()
 PARAMETERS = ((0.3, 0.0), (0.31, 0.5))
 
 
@@ -32,9 +33,11 @@ def layout_of(theory, grid=16):
 
 @pytest.fixture(params=[(2, "gaussian"), (2, "lpt"), (3, "lpt")], ids=str)
 def written(request, tmp_path, make_theory, make_generator):
-    dimension, latent = request.param
+    dimension, kind = request.param
+    latent = LatentShape(kind=kind, carried=(0.5, 2.0) if kind == "lpt" else ())
     theory = make_theory(PARAMETERS, dimension=dimension)
-    generator = make_generator((4, 5), dimension=dimension, conditions=2)
+    channels = make_latent(latent, theory, 16).channels
+    generator = make_generator((4, 5), dimension=dimension, conditions=2, latents=channels)
     path = tmp_path / "weights.safetensors"
     training = {"shown": 32, "identity": "abc", "reading": None}
     save_weights(
@@ -71,8 +74,8 @@ def test_it_makes_the_same_fields_to_the_last_bit(written):
     weights = load_weights(path)
     fields = []
     kept = (weights.generator, weights.theory, weights.latent)
-    for network, spectra, kind in ((generator, theory, latent), kept):
-        start = make_latent(kind, spectra, 16)
+    for network, spectra, shape in ((generator, theory, latent), kept):
+        start = make_latent(shape, spectra, 16)
         source = Source(start, spectra, network.scaling, network.shape)
         latents = source.latents(start.origins(3, [1, 2]), [0, 1])
         with torch.no_grad():
@@ -105,6 +108,8 @@ def rewrite(path, **changes):
         ({"version": VERSION + 1}, f"format version {VERSION + 1}, this cosmogan reads {VERSION}"),
         ({"format": "something"}, "no weights of a generator"),
         ({"latent": "something"}, "incomplete, or from an earlier cosmogan"),
+        ({"latent": SHAPE | {"kind": "something"}}, "incomplete, or from an earlier cosmogan"),
+        ({"latent": SHAPE}, "a latent of another network"),
         ({"theory": {"dimension": 2, "names": ["a"]}}, "incomplete, or from an earlier cosmogan"),
         ({"generator": {"dimension": 2, "widths": [4, 9], "conditions": 2}}, "of another network"),
         ({"generator": {"dimension": 2, "widths": [4], "conditions": 0}}, "of another network"),

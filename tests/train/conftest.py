@@ -13,7 +13,8 @@ from cosmogan.cosmology import Cosmology
 from cosmogan.errors import CosmoganError
 from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, MadeBy
-from cosmogan.models.latent import gaussian_colour, lognormal_field
+from cosmogan.models.latent import LatentShape
+from cosmogan.models.lognormal import gaussian_colour, lognormal_field
 from cosmogan.models.theory import Theory
 from cosmogan.simulate.evolution import Evolution, evolve
 from cosmogan.simulate.run import Cut, cut_fields
@@ -155,8 +156,7 @@ def base_plan(sides, theory):
         folder="",
         train=str(sides[0].path),
         validation=str(sides[1].path),
-        latent="gaussian",
-        neighbours=0,
+        latent=LatentShape(kind="gaussian"),
         images=160,
         batch=4,
         validate_every=40,
@@ -183,7 +183,11 @@ def base_plans(base_plan, simulated):
     """Such a plan for each latent; that which knows simulations is given some."""
     train, validation = (str(side.path) for side in simulated)
     lpt = replace(
-        base_plan, latent="lpt", neighbours=1, mean_weight=1.0, train=train, validation=validation
+        base_plan,
+        latent=LatentShape(kind="lpt", neighbours=1, carried=(1.0,)),
+        mean_weight=1.0,
+        train=train,
+        validation=validation,
     )
     return {"gaussian": base_plan, "lpt": lpt}
 

@@ -9,7 +9,7 @@ import torch
 from cosmogan.errors import TrainingError
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.generator import GeneratorShape
-from cosmogan.models.latent import make_latent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.orientation import orient, restore_orientation
 from cosmogan.models.source import Source
 from cosmogan.models.weights import load_weights
@@ -38,7 +38,7 @@ def make_pair(one_thread):
     def make(fields, theory):
         scaling = Scaling.fit(fields[:], 0.5)
         shape = GeneratorShape(dimension=2, widths=(4, 4), conditions=theory.num_conditions)
-        source = Source(make_latent("lpt", theory, 16), theory, scaling, shape)
+        source = Source(make_latent(LatentShape(kind="lpt"), theory, 16), theory, scaling, shape)
         return TrainingFields(fields, scaling, theory, seed=5), source
 
     return make
@@ -80,7 +80,7 @@ def test_seeds_of_other_boxes_are_refused_at_several_redshifts_too(
 
 
 def test_a_training_on_made_up_seeds_does_not_begin(plans):
-    made_up = replace(plans["gaussian"], latent="lpt")
+    made_up = replace(plans["gaussian"], latent=LatentShape(kind="lpt"))
     with pytest.raises(TrainingError, match="do not follow the initial conditions"):
         train(made_up)
 
@@ -103,7 +103,7 @@ def test_orientations_and_origins_are_those_of_the_fields(make_pair, simulated, 
 @pytest.mark.parametrize("role", [0, 1])
 def test_the_shares_of_two_workers_are_that_of_one(plans, kind, role):
     alone, *pair = (
-        Loop(plans[kind], Place(rank=rank, world=world))._share(role)
+        Loop(plans[kind], Place(rank=rank, world=world)).feed.share(role, 0)
         for rank, world in ((0, 1), (0, 2), (1, 2))
     )
 
@@ -128,9 +128,9 @@ def test_the_shares_of_two_workers_are_that_of_one(plans, kind, role):
 def test_real_fields_are_paired_with_their_own_latents(plans):
     """Turned alike, and the generator starts from the very latents its judge sees."""
     loop = Loop(plans["lpt"], Place())
-    judged, persuaded = loop._share(0), loop._share(1)
+    judged, persuaded = (loop.feed.share(role, 0) for role in (0, 1))
     for pairs in (judged, persuaded):
-        itself, before, behind = pairs.latent[:, :1], pairs.latent[:, 1:2], pairs.latent[:, 2:]
+        itself, before, behind = (pairs.latent[:, n : n + 1] for n in range(3))
         own = alikeness(pairs.real, itself)
         assert own.min() > 0.6
         assert np.abs(alikeness(pairs.real, itself.flip(0))).max() < own.min()
@@ -143,12 +143,12 @@ def test_real_fields_are_paired_with_their_own_latents(plans):
 
 def test_a_lognormal_latent_has_nothing_to_do_with_the_field(plans):
     loop = Loop(plans["gaussian"], Place())
-    pairs = loop._share(0)
+    pairs = loop.feed.share(0, 0)
     assert not loop.networks.discriminator.shape.latents
     assert np.abs(alikeness(pairs.real, pairs.draw.latent)).max() < 0.6
     straight = [
         restore_orientation(draw.latent, draw.orientations)
-        for draw in (pairs.draw, loop._share(1).draw)
+        for draw in (pairs.draw, loop.feed.share(1, 0).draw)
     ]
     assert not torch.equal(*straight), "each side of the game has its own"
 
@@ -179,14 +179,14 @@ def test_a_reading_remakes_the_validation_fields(plans):
     assert alikeness(spy.fields[0], truth).min() > 0.6
     assert np.isfinite(spy.lines[-1]["score"])
     weights = load_weights(loop.folder / "weights.safetensors")
-    assert weights.latent == "lpt"
+    assert weights.latent.kind == "lpt"
 
 
 def test_the_gap_of_the_sides_is_that_of_their_scores_beside_their_latents(plans):
     loop = Loop(plans["lpt"], Place())
     network, scores, strangers = loop.networks.discriminator, [], []
-    for data in (loop.data, loop.unseen):
-        batch = data.at(range(len(loop.unseen.rows)))
+    for feed in (loop.feed, loop.unseen):
+        batch = feed.data.at(range(len(loop.unseen.data.rows)))
         latents = orient(loop.source.latents(batch.origins, batch.rows), batch.orientations)
         with torch.no_grad():
             scores.append(float(network(batch.fields, None, latents).mean()))
@@ -209,11 +209,11 @@ def test_parameters_that_vary_have_latents_of_their_own(
         plans["lpt"], train=train_path, validation=validation, theory=theory, images=8, batch=8
     )
     loop = Loop(plan, Place())
-    pairs, cursors = loop._share(0), range(8)
-    rows = np.array(loop.data.at(cursors).rows)
+    pairs, cursors = loop.feed.share(0, 0), range(8)
+    rows = np.array(loop.feed.data.at(cursors).rows)
     contrast = pairs.latent.std(dim=(1, 2, 3)).numpy()
     assert set(rows.tolist()) == {0, 1}
     assert contrast[rows == 0].min() > contrast[rows == 1].max(), "less structure at redshift 1"
     assert train(plan)
     weights = load_weights(loop.folder / "weights.safetensors")
-    assert (weights.latent, weights.generator.shape.conditions) == ("lpt", 1)
+    assert (weights.latent.kind, weights.generator.shape.conditions) == ("lpt", 1)

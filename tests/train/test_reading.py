@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cosmogan.models.latent import make_latent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.statistics.power import power_spectra
 from cosmogan.train import reading as module
 from cosmogan.train.data import spread
@@ -143,7 +143,7 @@ def test_a_free_exam_asks_for_new_fields_and_holds_both_sides(
     epochs, two_epochs, monkeypatch, kind
 ):
     monkeypatch.setattr(module, "FIELDS", 40)
-    latent = make_latent(kind, two_epochs, 16)
+    latent = make_latent(LatentShape(kind=kind), two_epochs, 16)
     exam = free_exam(*epochs, latent, two_epochs, 77)
     np.testing.assert_array_equal(exam.truth, np.concatenate([side[:] for side in epochs]))
     np.testing.assert_array_equal(exam.origins, latent.origins(77, range(40)))

@@ -4,17 +4,24 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cosmogan.cosmology import Cosmology, linear_power
 from cosmogan.errors import RecipeError, ResourceError, SplitError, Stopped, TrainingError
 from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.models import checkpoint
+from cosmogan.models.displaced import LptLatent
+from cosmogan.models.latent import LatentShape
 from cosmogan.recipe import Recipe
-from cosmogan.train.run import crew, gather, identity, theory_of, train
+from cosmogan.train.place import Place
+from cosmogan.train.run import crew, displace, gather, identity, theory_of, train
+from cosmogan.train.worker import Loop
 
 pytestmark = pytest.mark.cluster
 
@@ -149,7 +156,7 @@ def test_the_identity_follows_the_result_and_not_the_place(folder):
 
 @pytest.mark.parametrize("latent", ["gaussian", "lpt"])
 def test_the_plan_starts_from_the_latent_of_the_recipe(folder, latent):
-    assert gather(recipe(latent=latent), folder).latent == latent
+    assert gather(recipe(latent=latent), folder).latent == LatentShape(kind=latent)
 
 
 def test_the_linear_spectrum_is_that_of_today_at_any_redshift(tmp_path):
@@ -190,3 +197,25 @@ def test_a_smaller_machine_trains_with_fewer(asked, there, given):
     """A batch of 4 cannot be shared by 3."""
     table = recipe(workers=asked[0], threads=asked[1]).train
     assert crew(table, *there) == given
+
+
+def test_boxes_are_displaced_on_the_cluster_and_the_loop_takes_them(
+    plans, ray_session, monkeypatch
+):
+    plan = replace(plans["lpt"], images=8, batch=4, validate_every=8)
+    displace(plan.write())
+    written = {path.name for path in plan.boxes.rglob("*.safetensors")}
+    sides = [store.open_fields(side) for side in (plan.train, plan.validation)]
+    seeds = {seed for side in sides for seed in side.origin["seed"].tolist()}
+    assert written == {f"{seed}-0.safetensors" for seed in seeds}
+
+    def fail(*_):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(LptLatent, "_make_box", fail)
+    assert Loop(plan, Place()).run()
+    monkeypatch.undo()
+    bare = replace(plan, folder=f"{plan.folder}-bare")
+    assert Loop(bare, Place()).run()
+    one, other = (checkpoint.load(Path(p.folder) / "weights.safetensors")[0] for p in (plan, bare))
+    assert all(torch.equal(one[name], other[name]) for name in one)

@@ -12,7 +12,7 @@ from cosmogan.errors import CheckpointError
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape
-from cosmogan.models.latent import make_latent
+from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.losses import judge, misprediction, persuade
 from cosmogan.models.source import Source, generate
 from cosmogan.train.data import TrainingFields
@@ -33,7 +33,9 @@ def stream(sides, theory):
 @pytest.fixture(scope="module")
 def source(stream, theory):
     shape = GeneratorShape(dimension=2, widths=(4, 4))
-    return Source(make_latent("gaussian", theory, 16), theory, stream.scaling, shape)
+    return Source(
+        make_latent(LatentShape(kind="gaussian"), theory, 16), theory, stream.scaling, shape
+    )
 
 
 @pytest.fixture
