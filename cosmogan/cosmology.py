@@ -5,6 +5,7 @@ neglect radiation, as the particle-mesh code does, so that ``linear_power(z) = D
 linear_power(0)`` holds exactly between the two. CAMB and astropy are imported where asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -165,15 +166,21 @@ def linear_power(cosmology: Cosmology, redshift: float = 0.0) -> PowerTable:
 
     CAMB's shape at redshift 0, times D(z)^2 without radiation, as the particle-mesh code needs it.
     """
-    table = _camb_tables(cosmology, 0.0)[0]
+    table = _camb_tables(cosmology, (0.0,))[0]
     growth = growth_factor(cosmology, 1 / (1 + redshift))
     return _table(table.k, table.power * growth**2)
 
 
-@lru_cache(maxsize=64)
 def nonlinear_power(cosmology: Cosmology, redshift: float = 0.0) -> PowerTable:
     """Return the nonlinear matter spectrum of HMcode2020 (Mead et al. 2021) through CAMB."""
-    return _camb_tables(cosmology, redshift)[1]
+    return _camb_tables(cosmology, (redshift,))[1][0]
+
+
+def matter_power(
+    cosmology: Cosmology, redshifts: Sequence[float]
+) -> tuple[PowerTable, tuple[PowerTable, ...]]:
+    """Return `linear_power` at redshift 0 and `nonlinear_power` at each redshift, in one run of CAMB."""
+    return _camb_tables(cosmology, tuple(redshifts))
 
 
 def to_astropy(cosmology: Cosmology) -> "FlatLambdaCDM":
@@ -224,7 +231,9 @@ def _second_order_solution(
 
 
 @lru_cache(maxsize=64)
-def _camb_tables(cosmology: Cosmology, redshift: float) -> tuple[PowerTable, PowerTable]:
+def _camb_tables(
+    cosmology: Cosmology, redshifts: tuple[float, ...]
+) -> tuple[PowerTable, tuple[PowerTable, ...]]:
     import camb
 
     settings = camb.set_params(
@@ -238,7 +247,7 @@ def _camb_tables(cosmology: Cosmology, redshift: float) -> tuple[PowerTable, Pow
         WantCls=False,
     )
     settings.set_matter_power(
-        redshifts=sorted({redshift, 0.0}, reverse=True),
+        redshifts=sorted({*redshifts, 0.0}, reverse=True),
         kmax=1.01 * _K_MAX * cosmology.h,  # in 1/Mpc
     )
     settings.NonLinear = camb.model.NonLinear_both
@@ -252,10 +261,11 @@ def _camb_tables(cosmology: Cosmology, redshift: float) -> tuple[PowerTable, Pow
     k, _, linear = results.get_linear_matter_power_spectrum(nonlinear=False)
     fine = np.geomspace(k[0], _K_MAX, _K_POINTS)
     smooth = CubicSpline(np.log(k), np.log(linear[0]))(np.log(fine))
-    k, _, nonlinear = results.get_matter_power_spectrum(
+    k, epochs, nonlinear = results.get_matter_power_spectrum(
         minkh=fine[0], maxkh=fine[-1], npoints=_K_POINTS
     )
-    return _table(fine, np.exp(smooth)), _table(k, nonlinear[-1])
+    at = [int(np.argmin(np.abs(np.asarray(epochs) - z))) for z in redshifts]
+    return _table(fine, np.exp(smooth)), tuple(_table(k, nonlinear[i]) for i in at)
 
 
 def _table(k: NDArray[np.float64], power: NDArray[np.float64]) -> PowerTable:

@@ -1,21 +1,36 @@
 """What theory knows of the fields: spectra and growth at the trained parameters.
 
-Everything is a table, so that a generator makes its latents on a machine without CAMB.
+Everything is a table, so that a generator makes its latents on a machine without CAMB. Parameters between
+the trained ones get rows of their own (`Theory.with_rows`).
 """
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosmogan.cosmology import Cosmology, PowerTable, growth_factor, second_order_growth
+from cosmogan.cosmology import (
+    Cosmology,
+    PowerTable,
+    growth_factor,
+    matter_power,
+    second_order_growth,
+)
 from cosmogan.errors import RecipeError
 from cosmogan.mesh import window_transform
 
 LINE_OF_SIGHT = 512
 """Wavenumbers of the projection integral."""
+K = np.geomspace(1e-4, 20, 600)
+"""Wavenumbers of the spectra [h/Mpc]; wiggles of baryons are straight between them to 0.1 %."""
+MARGIN = 0.01
+"""So far outside the trained range counts as inside, of its width."""
+
+
+Caller = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +53,12 @@ class Theory:
         Parameters for which there is a spectrum.
     k : (b,) ndarray
         [h/Mpc].
-    power : (m, b) ndarray
+    power : (m, b) float32 or float64 ndarray
         Three-dimensional nonlinear power [(Mpc/h)^3].
-    linear : (m, b) ndarray
+    linear : (m, b) float32 or float64 ndarray
         Three-dimensional linear power at redshift 0 [(Mpc/h)^3].
+    trained : int, optional
+        How many rows, from the first, are those of the training; all by default.
     """
 
     dimension: int
@@ -51,8 +68,52 @@ class Theory:
     names: tuple[str, ...]
     parameters: NDArray[np.float64]
     k: NDArray[np.float64]
-    power: NDArray[np.float64]
-    linear: NDArray[np.float64]
+    power: NDArray[np.floating]
+    linear: NDArray[np.floating]
+    trained: int | None = None
+
+    @property
+    def domain(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest parameters of the training, (p,) each."""
+        rows = self.parameters[: self.trained]
+        return rows.min(axis=0), rows.max(axis=0)
+
+    def outside(self, parameters: ArrayLike) -> list[str]:
+        """Return the names of the parameters (p,) that lie outside the trained range."""
+        low, high = self.domain
+        room = MARGIN * (high - low) + 1e-9 * np.abs(high)
+        asked = np.asarray(parameters, dtype=np.float64)
+        inside = (asked >= low - room) & (asked <= high + room)
+        return [name for name, well in zip(self.names, inside, strict=True) if not well]
+
+    def with_rows(
+        self,
+        parameters: NDArray[np.float64],
+        power: NDArray[np.floating],
+        linear: NDArray[np.floating],
+    ) -> "Theory":
+        """Return a theory that has spectra at further parameters too; the trained range stays.
+
+        Parameters
+        ----------
+        parameters : (n, p) ndarray
+            Further parameters.
+        power, linear : (n, b) ndarray
+            Their spectra at `k`, as the attributes.
+        """
+        return replace(
+            self,
+            parameters=np.concatenate([self.parameters, parameters]),
+            power=np.concatenate([self.power, power.astype(self.power.dtype)]),
+            linear=np.concatenate([self.linear, linear.astype(self.linear.dtype)]),
+            trained=self.trained or len(self.parameters),
+        )
+
+    def find(self, parameters: ArrayLike) -> int | None:
+        """Return which spectrum belongs to `parameters` (p,), None if there is none."""
+        asked = np.asarray(parameters, dtype=np.float64)
+        same = np.all(np.isclose(self.parameters, asked, rtol=1e-9, atol=1e-12), axis=1)
+        return int(np.flatnonzero(same)[0]) if same.any() else None
 
     def row(self, parameters: ArrayLike) -> int:
         """Return which spectrum belongs to `parameters` (p,).
@@ -60,18 +121,18 @@ class Theory:
         Raises
         ------
         RecipeError
-            If the network was not trained there.
+            If there is none.
         """
-        asked = np.asarray(parameters, dtype=np.float64)
-        same = np.all(np.isclose(self.parameters, asked, rtol=1e-9, atol=1e-12), axis=1)
-        if not same.any():
+        found = self.find(parameters)
+        if found is None:
+            asked = np.asarray(parameters, dtype=np.float64)
             values = ", ".join(f"{n} = {v:g}" for n, v in zip(self.names, asked, strict=True))
-            raise RecipeError(f"{values}: the network was not trained there; ask for its own")
-        return int(np.flatnonzero(same)[0])
+            raise RecipeError(f"{values}: no spectrum of theory there; simulate and train anew")
+        return found
 
     def conditions(self, parameters: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return those of the parameters (n, p) that vary, scaled to [-1, 1]: (n, conditions)."""
-        low, high = self.parameters.min(0), self.parameters.max(0)
+        """Return those of the parameters (n, p) that vary in the training, [-1, 1] in its range."""
+        low, high = self.domain
         varied = high > low
         middle, half = (low + high)[varied] / 2, (high - low)[varied] / 2
         scaled: NDArray[np.float32] = ((parameters[:, varied] - middle) / half).astype(np.float32)
@@ -79,12 +140,13 @@ class Theory:
 
     @property
     def num_conditions(self) -> int:
-        """Number of parameters that vary."""
-        return int(np.ptp(self.parameters, axis=0).astype(bool).sum())
+        """Number of parameters that vary in the training."""
+        low, high = self.domain
+        return int((high > low).sum())
 
     def linear_power(self, row: int) -> PowerTable:
         """Return the linear spectrum at redshift 0."""
-        return PowerTable(self.k, self.linear[row])
+        return PowerTable(self.k, self.linear[row].astype(np.float64))
 
     def growth(self, row: int) -> tuple[float, float]:
         """Return the growth factors D and D2 of first and second order, with D(z = 0) = 1."""
@@ -142,5 +204,48 @@ class Theory:
 
     def _interpolate(self, row: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
         logarithm = 0.5 * np.log(np.maximum(squared, self.k[0] ** 2))
-        power = np.exp(np.interp(logarithm, np.log(self.k), np.log(self.power[row])))
+        power = np.exp(
+            np.interp(logarithm, np.log(self.k), np.log(self.power[row].astype(np.float64)))
+        )
         return np.where(squared > 0, power, 0.0)
+
+
+def tabulate(
+    names: Sequence[str], parameters: NDArray[np.float64], call: Caller = itertools.starmap
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the spectra at cosmologies and redshifts.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the parameters: those of `Cosmology`, or some of them, and "redshift".
+    parameters : (m, p) ndarray
+        One row a spectrum.
+    call : callable
+        Calls a function with each tuple of arguments, in any order; one for each cosmology.
+
+    Returns
+    -------
+    k : (b,) ndarray
+        [h/Mpc].
+    power, linear : (m, b) float32 ndarray
+        As the attributes of `Theory`.
+    """
+    wanted: dict[Cosmology, list[tuple[int, float]]] = {}
+    for row, values in enumerate(parameters.tolist()):
+        named = dict(zip(names, values, strict=True))
+        redshift = named.pop("redshift")
+        wanted.setdefault(Cosmology(**named), []).append((row, redshift))
+    calls = [(cosmology, tuple(z for _, z in at)) for cosmology, at in wanted.items()]
+    power, linear = (np.empty((len(parameters), K.size), np.float32) for _ in range(2))
+    for cosmology, today, evolved in call(_spectra, calls):
+        for (row, _), table in zip(wanted[cosmology], evolved, strict=True):
+            power[row], linear[row] = table, today
+    return K, power, linear
+
+
+def _spectra(
+    cosmology: Cosmology, redshifts: Sequence[float]
+) -> tuple[Cosmology, NDArray[np.float64], list[NDArray[np.float64]]]:
+    today, evolved = matter_power(cosmology, redshifts)
+    return cosmology, today(K), [table(K) for table in evolved]

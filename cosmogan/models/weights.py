@@ -1,7 +1,7 @@
 """What users get: the averaged generator with everything needed to make fields, in one file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,10 @@ def save_weights(
     training: Mapping[str, Any],
 ) -> None:
     """Write a generator; `training` says where in its training it stands."""
-    names = ("parameters", "k", "power", "linear")
-    arrays = {name: getattr(theory, name) for name in names}
+    spectra, about = pack_theory(theory)
     tensors = {
         **prefixed("generator", generator.state_dict()),
-        **prefixed("theory", {name: torch.from_numpy(a) for name, a in arrays.items()}),
+        **prefixed("theory", spectra),
     }
     content = {
         "format": FORMAT,
@@ -71,13 +70,7 @@ def save_weights(
         "generator": generator.shape.as_dict(),
         "scaling": generator.scaling.as_dict(),
         "latent": latent.as_dict(),
-        "theory": {
-            "dimension": theory.dimension,
-            "cell_size": theory.cell_size,
-            "thickness": theory.thickness,
-            "window": theory.window,
-            "names": list(theory.names),
-        },
+        "theory": about,
         "layout": {
             "attributes": layout.to_attributes(),
             "parameter_names": list(layout.parameter_names),
@@ -112,12 +105,24 @@ def load_weights(path: Path) -> Weights:
         ) from error
 
 
+def pack_theory(theory: Theory) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return a theory as tensors, and the rest as plain values."""
+    content = asdict(theory) | {"names": list(theory.names)}
+    tensors = {n: torch.from_numpy(content.pop(n)) for n in ("parameters", "k", "power", "linear")}
+    return tensors, content
+
+
+def unpack_theory(tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> Theory:
+    """Undo `pack_theory`; what is missing is a TypeError or KeyError."""
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    return Theory(**{**content, "names": tuple(content["names"])}, **arrays)
+
+
 def _unpack(tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: str) -> Weights:
     shape = content["generator"] | {"widths": tuple(content["generator"]["widths"])}
     generator = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
     restore(generator, under("generator", tensors), path)
-    arrays: dict[str, Any] = {name: t.numpy() for name, t in under("theory", tensors).items()}
-    theory = Theory(**content["theory"] | {"names": tuple(content["theory"]["names"])}, **arrays)
+    theory = unpack_theory(under("theory", tensors), content["theory"])
     attributes = content["layout"]
     layout = Layout.from_attributes(attributes["attributes"], attributes["parameter_names"])
     latent = LatentShape.from_dict(content["latent"])

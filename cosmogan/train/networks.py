@@ -14,7 +14,7 @@ from cosmogan.models.checkpoint import prefixed, restore, under
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape, receptive_radius
 from cosmogan.train.data import to_tensor
-from cosmogan.train.plan import Training, theory_from_dict
+from cosmogan.train.plan import Training
 
 
 class Networks:
@@ -85,7 +85,7 @@ def build_networks(
     LayoutError
         If the fields are constant or damaged.
     """
-    conditions = theory_from_dict(plan.theory).num_conditions
+    conditions = plan.theory.num_conditions
     shape = GeneratorShape(
         dimension=layout.dimension,
         widths=plan.generator_widths,

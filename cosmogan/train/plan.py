@@ -1,20 +1,21 @@
-"""Everything a training needs to know, in plain values: the worker's only input.
+"""Everything a training needs to know: the worker's only input.
 
-`cosmogan.train.run` writes it as ``run/training.json`` from a recipe; the worker reads it under Ray
-Train, under torchrun and alone.
+`cosmogan.train.run` writes it from a recipe, plain values as ``run/training.json`` and spectra as
+``run/theory.safetensors``; the worker reads both under Ray Train, under torchrun and alone.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from cosmogan.errors import CheckpointError
 from cosmogan.fields.files import make_folder, write_json
+from cosmogan.models.checkpoint import load, save
 from cosmogan.models.latent import LatentShape
 from cosmogan.models.theory import Theory
+from cosmogan.models.weights import pack_theory, unpack_theory
+
+THEORY = "theory.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ class Training:
         Of the verdict; readings are scored in units of it.
     k_max : float
         Largest wavenumber judged [Nyquist wavenumber].
-    theory : dict
-        Of `cosmogan.models.theory.Theory`, arrays as lists.
+    theory : Theory
+        Spectra at all parameters of the data.
     identity : str
         Fingerprint of all that decides the result.
     made_by : dict
@@ -72,7 +73,7 @@ class Training:
     threads: int
     tolerance: dict[str, float]
     k_max: float
-    theory: dict[str, Any]
+    theory: Theory
     identity: str
     made_by: dict[str, str]
 
@@ -87,10 +88,11 @@ class Training:
         return self.latent.kind == "lpt"
 
     def write(self) -> Path:
-        """Write ``training.json`` into the folder and return its path."""
+        """Write ``training.json`` and ``theory.safetensors``; return the path of the former."""
         path = Path(self.folder) / "training.json"
         make_folder(path.parent)
-        write_json(path, asdict(self))
+        save(path.with_name(THEORY), *pack_theory(self.theory))
+        write_json(path, {name: value for name, value in asdict(self).items() if name != "theory"})
         return path
 
     @classmethod
@@ -107,19 +109,7 @@ class Training:
             content["generator_widths"] = tuple(content["generator_widths"])
             content["discriminator_widths"] = tuple(content["discriminator_widths"])
             content["latent"] = LatentShape.from_dict(content["latent"])
+            content["theory"] = unpack_theory(*load(path.with_name(THEORY)))
             return cls(**content)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{path}: no plan of a training ({error}); train anew") from error
-
-
-def theory_to_dict(theory: Theory) -> dict[str, Any]:
-    """Return a theory as plain values."""
-    content = asdict(theory) | {"names": list(theory.names)}
-    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in content.items()}
-
-
-def theory_from_dict(content: dict[str, Any]) -> Theory:
-    """Undo `theory_to_dict`."""
-    names = ("parameters", "k", "power", "linear")
-    arrays = {k: np.asarray(content[k], dtype=np.float64) for k in names}
-    return Theory(**{**content, **arrays, "names": tuple(content["names"])})

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import starmap
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,21 +20,20 @@ from typing import Any
 import numpy as np
 
 from cosmogan import errors
-from cosmogan.cosmology import Cosmology, linear_power, nonlinear_power
-from cosmogan.errors import CosmoganError, ResourceError, Stopped
+from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, Stopped
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import read_json, write_json
-from cosmogan.fields.layout import provenance
+from cosmogan.fields.layout import provenance, same_parameters
 from cosmogan.fields.store import open_fields
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape, make_latent
-from cosmogan.models.theory import Theory
+from cosmogan.models.theory import Theory, tabulate
 from cosmogan.models.weights import load_weights
 from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
 from cosmogan.session import ray_cluster, scatter
 from cosmogan.train.data import check_training, rows_of
 from cosmogan.train.place import LogFile, Place, device_of
-from cosmogan.train.plan import Training, theory_from_dict, theory_to_dict
+from cosmogan.train.plan import Training
 from cosmogan.train.reading import READ
 from cosmogan.train.worker import train as work
 
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 AT_A_TIME = 8
 """Boxes that a worker displaces for one reading of the plan."""
+FEW = 8
+"""Spectra that are not worth the way to other processes."""
 FAILURES = 3
 """Lost workers after which the run gives up."""
 _HOPELESS = (
@@ -86,23 +88,24 @@ def train(
     ResourceError
         If there is no such GPU, or workers died again and again.
     """
-    run = Path(folder) / "run"
-    plan = gather(recipe, Path(folder))
-    weights = run / "weights.safetensors"
-    if weights.exists() and load_weights(weights).content["training"]["identity"] == plan.identity:
+    run, images = Path(folder) / "run", recipe.train.images
+    weights, flag = run / "weights.safetensors", run / "stop"
+    wanted = identity(recipe, *_sides(Path(folder)))
+    if weights.exists() and load_weights(weights).content["training"]["identity"] == wanted:
         return weights
-    path = plan.write()
-    flag = run / "stop"
     for stale in (flag, run / OUTCOME):
         stale.unlink(missing_ok=True)
-    with ray_cluster(), _touching(flag), _following(run / "log.jsonl", plan.images, progress):
-        if plan.paired:
-            displace(path)
-        outcome = _fit(recipe, path, flag)
+    with ray_cluster():
+        plan = gather(recipe, Path(folder))
+        path = plan.write()
+        with _touching(flag), _following(run / "log.jsonl", images, progress):
+            if plan.paired:
+                displace(path)
+            outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
     _raise(outcome, run)
     shutil.rmtree(plan.boxes, ignore_errors=True)
-    progress(plan.images, plan.images)
+    progress(images, images)
     return weights
 
 
@@ -114,13 +117,12 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     SplitError, LayoutError
         If the data are incomplete, share a simulation or have fixed amplitudes.
     """
-    sets = {name: open_fields(folder / f"{name}.fields") for name in ("train", "validation")}
-    check_training(sets["train"], sets["validation"])
-    table = recipe.train
+    training, validation = _sides(folder)
+    table, run, wanted = recipe.train, folder / "run", identity(recipe, training, validation)
     return Training(
-        folder=str(folder.absolute() / "run"),
-        train=str(sets["train"].path.absolute()),
-        validation=str(sets["validation"].path.absolute()),
+        folder=str(run.absolute()),
+        train=str(training.path.absolute()),
+        validation=str(validation.path.absolute()),
         latent=LatentShape(
             kind=table.latent,
             neighbours=table.neighbours,
@@ -142,8 +144,8 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         threads=table.threads,
         tolerance=recipe.compare.tolerance.model_dump(include=set(READ)),
         k_max=recipe.compare.k_max,
-        theory=theory_to_dict(theory_of(sets["train"])),
-        identity=identity(recipe, sets["train"], sets["validation"]),
+        theory=_known_theory(run, wanted) or theory_of(training, validation),
+        identity=wanted,
         made_by=asdict(provenance("cosmogan train", write(recipe))),
     )
 
@@ -156,28 +158,45 @@ def identity(recipe: Recipe, *sets: FieldSet) -> str:
     return fingerprint(table, json.dumps(score), *(fields.sha256 for fields in sets))
 
 
-def theory_of(fields: FieldSet) -> Theory:
-    """Return the spectra of every cosmology and redshift of a data set."""
-    layout = fields.layout
-    names = layout.parameter_names
-    parameters = np.unique(fields.parameters, axis=0)
-    tables, linear = [], []
-    for row in parameters:
-        values = dict(zip(names, map(float, row), strict=True))
-        redshift = values.pop("redshift")
-        tables.append(nonlinear_power(Cosmology(**values), redshift))
-        linear.append(linear_power(Cosmology(**values))(tables[0].k))
+def theory_of(training: FieldSet, *others: FieldSet) -> Theory:
+    """Return the spectra of every cosmology and redshift of the data sets.
+
+    The trained range is that of the first; many cosmologies are computed on the whole cluster.
+    """
+    layout = training.layout
+    trained, *more = (np.unique(side.parameters, axis=0) for side in (training, *others))
+    new = [row for rows in more for row in rows if not same_parameters(trained, row).any()]
+    parameters = np.concatenate([trained, *(row[None] for row in new)])
+    few = len(parameters) < FEW
+    k, power, linear = tabulate(layout.parameter_names, parameters, starmap if few else scatter)
     return Theory(
         dimension=layout.dimension,
         cell_size=layout.cell_size,
         thickness=round(layout.thickness / layout.cell_size),
         window=layout.mass_assignment,
-        names=names,
+        names=layout.parameter_names,
         parameters=parameters,
-        k=tables[0].k,
-        power=np.stack([table.power for table in tables]),
-        linear=np.stack(linear),
+        k=k,
+        power=power,
+        linear=linear,
+        trained=len(trained),
     )
+
+
+def _sides(folder: Path) -> tuple[FieldSet, FieldSet]:
+    """Return the training and the validation side."""
+    training, validation = (open_fields(folder / f"{n}.fields") for n in ("train", "validation"))
+    check_training(training, validation)
+    return training, validation
+
+
+def _known_theory(run: Path, wanted: str) -> Theory | None:
+    """Return the theory of a training that was begun before, if it is this one."""
+    try:
+        before = Training.read(run / "training.json")
+    except CheckpointError:
+        return None
+    return before.theory if before.identity == wanted else None
 
 
 def displace(path: Path) -> None:
@@ -194,7 +213,7 @@ def displace(path: Path) -> None:
         If the disk is full or may not be written.
     """
     plan = Training.read(path)
-    theory, wanted = theory_from_dict(plan.theory), set()
+    theory, wanted = plan.theory, set()
     for side in map(open_fields, (plan.train, plan.validation)):
         wanted |= set(
             zip(side.origin["seed"].tolist(), rows_of(side, theory).tolist(), strict=True)
@@ -209,7 +228,7 @@ def _displace(path: Path, boxes: Sequence[tuple[int, int]]) -> None:
     """Make and keep the boxes of these seeds and rows of the theory; twice does no harm."""
     plan = Training.read(path)
     grid = open_fields(plan.train).layout.grid
-    latent = make_latent(plan.latent, theory_from_dict(plan.theory), grid, plan.boxes)
+    latent = make_latent(plan.latent, plan.theory, grid, plan.boxes)
     if isinstance(latent, LptLatent):
         for seed, row in boxes:
             latent.keep(seed, row)

@@ -37,7 +37,7 @@ from cosmogan.train.data import TrainingFields, check_origins, check_training, r
 from cosmogan.train.feed import Feed
 from cosmogan.train.networks import build_networks
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
-from cosmogan.train.plan import Training, theory_from_dict
+from cosmogan.train.plan import Training
 from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
 from cosmogan.train.step import schedule, step
 
@@ -105,7 +105,7 @@ class Loop:
         self.folder = Path(plan.folder)
         fields, validation = open_fields(plan.train), open_fields(plan.validation)
         check_training(fields, validation)
-        theory, self.layout = theory_from_dict(plan.theory), fields.layout
+        theory, self.layout = plan.theory, fields.layout
         latent = make_latent(plan.latent, theory, self.layout.grid, plan.boxes)
         some, known = spread(fields), None
         if plan.paired:

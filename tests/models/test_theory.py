@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
-from cosmogan.cosmology import Cosmology, growth_factor, second_order_growth
+from cosmogan.cosmology import (
+    Cosmology,
+    PowerTable,
+    growth_factor,
+    linear_power,
+    nonlinear_power,
+    second_order_growth,
+)
 from cosmogan.errors import RecipeError
+from cosmogan.models.theory import tabulate
 
 
 def wavevectors(grid, cell, dimension):
@@ -64,9 +72,9 @@ def test_a_network_is_not_asked_about_universes_it_never_saw(make_theory):
     theory = make_theory(((0.3, 0.0), (0.3, 1.0), (0.35, 0.5)))
     assert [theory.row(p) for p in theory.parameters] == [0, 1, 2]
     assert theory.row([0.3 * (1 + 1e-12), 1.0]) == 1
-    with pytest.raises(RecipeError, match=r"Omega_m = 0.31, redshift = 0: .* not trained there"):
+    with pytest.raises(RecipeError, match=r"Omega_m = 0.31, redshift = 0: no spectrum"):
         theory.row([0.31, 0.0])
-    with pytest.raises(RecipeError, match="not trained there"):
+    with pytest.raises(RecipeError, match="no spectrum"):
         theory.row([np.nan, 0.0])
 
 
@@ -79,6 +87,67 @@ def test_conditions_are_what_varies_scaled_to_one(make_theory):
     alone = make_theory()
     assert alone.num_conditions == 0
     assert alone.conditions(alone.parameters).shape == (1, 0)
+
+
+def test_further_rows_leave_the_trained_range_alone(make_theory):
+    theory = make_theory(((0.2, 0.0), (0.4, 1.0)))
+    new = np.array([[0.3, 0.5], [0.5, 2.0]])
+    more = theory.with_rows(new, 2 * theory.power, 3 * theory.linear)
+    assert [more.row(p) for p in (*theory.parameters, *new)] == [0, 1, 2, 3]
+    np.testing.assert_array_equal(more.power[2:], 2 * theory.power)
+    np.testing.assert_array_equal(more.linear[2:], 3 * theory.linear)
+    np.testing.assert_allclose(more.conditions(new), [[0, 0], [2, 3]], atol=1e-6)
+    assert more.with_rows(new[:1] + 0.01, theory.power[:1], theory.linear[:1]).trained == 2
+    assert theory.find(new[0]) is None, "the old one is as it was"
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ((0.3, 0.5), []),
+        ((0.2, 1.0), []),
+        ((0.1981, 0.0), []),  # within a hundredth of the width
+        ((0.19, 0.0), ["Omega_m"]),
+        ((0.41, -0.1), ["Omega_m", "redshift"]),
+        ((np.nan, 0.0), ["Omega_m"]),
+    ],
+)
+def test_what_lies_outside_the_trained_range_is_named(make_theory, asked, names):
+    theory = make_theory(((0.2, 0.0), (0.4, 1.0)))
+    assert theory.outside(asked) == names
+    far = theory.with_rows(np.array([[0.9, 9.0]]), theory.power[:1], theory.linear[:1])
+    assert far.outside(asked) == names
+
+
+def test_what_did_not_vary_must_be_as_it_was(make_theory):
+    theory = make_theory(((0.3, 0.0), (0.3, 1.0)))
+    assert theory.outside((0.3, 0.5)) == []
+    assert theory.outside((0.3001, 0.5)) == ["Omega_m"]
+
+
+def test_spectra_of_many_universes_are_those_of_each():
+    names = ("Omega_m", "sigma_8", "redshift")
+    asked = np.array([[0.3, 0.8, 1.0], [0.25, 0.9, 0.0], [0.3, 0.8, 0.0], [0.3, 0.8, 2.0]])
+    ran = []
+
+    def backwards(function, calls):
+        ran.extend(calls)
+        return [function(*call) for call in reversed(calls)]
+
+    k, power, linear = tabulate(names, asked, backwards)
+    assert len(ran) == 2, "CAMB runs once for each cosmology"
+    for row, (omega, sigma, z) in enumerate(asked):
+        universe = Cosmology(Omega_m=omega, sigma_8=sigma)
+        np.testing.assert_allclose(power[row], nonlinear_power(universe, z)(k), rtol=2e-4)
+        np.testing.assert_allclose(linear[row], linear_power(universe)(k), rtol=1e-6)
+
+
+def test_spectra_are_straight_between_their_wavenumbers():
+    fine = linear_power(Cosmology())
+    k, _, linear = tabulate(("redshift",), np.zeros((1, 1)))
+    inside = (fine.k > 1e-3) & (fine.k < 10)
+    at = fine.k[inside]
+    np.testing.assert_allclose(PowerTable(k, linear[0])(at), fine.power[inside], rtol=2e-3)
 
 
 def test_the_linear_spectrum_is_that_of_today_whatever_the_redshift(make_theory):

@@ -19,7 +19,7 @@ from cosmogan.models.theory import Theory
 from cosmogan.simulate.evolution import Evolution, evolve
 from cosmogan.simulate.run import Cut, cut_fields
 from cosmogan.train import reading
-from cosmogan.train.plan import Training, theory_to_dict
+from cosmogan.train.plan import Training
 from cosmogan.train.reading import READ
 
 GRID, CELL, THICKNESS = 16, 4.0, 2
@@ -172,7 +172,7 @@ def base_plan(sides, theory):
         threads=1,
         tolerance=dict.fromkeys(STATISTICS, 0.1),
         k_max=0.7,
-        theory=theory_to_dict(theory),
+        theory=theory,
         identity="forty",
         made_by={"recipe": ""},
     )

@@ -16,7 +16,6 @@ from cosmogan.models.weights import load_weights
 from cosmogan.train import reading
 from cosmogan.train.data import TrainingFields, check_origins
 from cosmogan.train.place import Place
-from cosmogan.train.plan import theory_to_dict
 from cosmogan.train.worker import Loop, train
 
 KINDS = ["gaussian", "lpt"]
@@ -204,9 +203,8 @@ def test_parameters_that_vary_have_latents_of_their_own(
         for name, first in (("train", 0), ("validation", 9))
     ]
     train_path, validation = (str(side.path) for side in sides)
-    theory = theory_to_dict(two_epochs)
     plan = replace(
-        plans["lpt"], train=train_path, validation=validation, theory=theory, images=8, batch=8
+        plans["lpt"], train=train_path, validation=validation, theory=two_epochs, images=8, batch=8
     )
     loop = Loop(plan, Place())
     pairs, cursors = loop.feed.share(0, 0), range(8)

@@ -28,7 +28,6 @@ from cosmogan.models.weights import load_weights
 from cosmogan.train import reading, worker
 from cosmogan.train.data import TrainingFields
 from cosmogan.train.place import LogFile, Place
-from cosmogan.train.plan import theory_to_dict
 from cosmogan.train.worker import STOPPED, Loop, train
 
 CLOCK = {"seconds", "cpu_seconds", "images_per_second"}
@@ -240,7 +239,7 @@ def test_parameters_that_vary_become_conditions(tmp_path, plan, write_fields, tw
         plan,
         train=str(sides[0].path),
         validation=str(sides[1].path),
-        theory=theory_to_dict(two_epochs),
+        theory=two_epochs,
         images=40,
     )
     assert train(varied, here(varied))
