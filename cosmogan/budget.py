@@ -56,7 +56,13 @@ def simulated_fields(recipe: Recipe) -> dict[str, int]:
     """Return the number of fields of each simulated data set."""
     table = recipe.simulate
     slices = 3 * (table.grid // table.thickness) if table.dimension == 2 else 1
-    return {name: getattr(table.boxes, name) * slices * len(table.redshifts) for name in SIMULATED}
+    return {name: _boxes(recipe, name) * slices * len(table.redshifts) for name in SIMULATED}
+
+
+def _boxes(recipe: Recipe, split: str) -> int:
+    """Return the simulations of one side of the split."""
+    points = 1 if recipe.points is None else int(getattr(recipe.points, split))
+    return points * int(getattr(recipe.simulate.boxes, split))
 
 
 def emulated_fields(recipe: Recipe) -> dict[str, int]:
@@ -93,7 +99,7 @@ def estimate(recipe: Recipe) -> dict[str, Cost]:
 
 def _simulate(recipe: Recipe) -> Cost:
     table = recipe.simulate
-    boxes = sum(getattr(table.boxes, name) for name in SIMULATED)
+    boxes = sum(_boxes(recipe, name) for name in SIMULATED)
     cells = max(table.particles, table.mesh) ** 3
     seconds = boxes * (_BOX * cells / 128**3 + _PARTICLE_STEP * cells * table.steps)
     fields = sum(simulated_fields(recipe).values())
@@ -121,7 +127,7 @@ def _train(recipe: Recipe) -> Cost:
 def _displaced(recipe: Recipe) -> tuple[float, float]:
     """Return bytes and wall seconds of the boxes that theory displaces for a training."""
     table = recipe.simulate
-    boxes = (table.boxes.train + table.boxes.validation) * len(table.redshifts)
+    boxes = sum(_boxes(recipe, name) for name in ("train", "validation")) * len(table.redshifts)
     fields = 1 + len(recipe.train.carried)
     seconds = boxes * table.grid**3 * (1 + fields) * _DISPLACED_CELL
     return 4.0 * fields * boxes * table.grid**3, seconds / min(available_cpus(), boxes)

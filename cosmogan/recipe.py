@@ -8,11 +8,12 @@ range is a `RecipeError` that names file, key, rule and remedy. Only `cosmogan.c
 
 import difflib
 import hashlib
+import itertools
 import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +22,7 @@ from cosmogan.errors import RecipeError
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
 class Table(BaseModel):
@@ -59,6 +61,48 @@ class BoxesTable(Table):
     """Boxes that choose the checkpoint."""
     test: Count = 8
     """Boxes held out for the verdict; nothing else ever reads them."""
+
+
+class RangesTable(Table):
+    """From where to where each parameter of the cosmology goes; what is not named stays."""
+
+    Omega_m: Range | None = None
+    """Matter density."""
+    Omega_b: Range | None = None
+    """Baryon density."""
+    h: Range | None = None
+    """Hubble constant [100 km/s/Mpc]."""
+    n_s: Range | None = None
+    """Slope of the primordial spectrum."""
+    sigma_8: Range | None = None
+    """Scatter of the linear density in spheres of 8 Mpc/h."""
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        given = self.given()
+        if not given:
+            raise ValueError("name at least one parameter, e.g. sigma_8 = [0.6, 1.0]")
+        for name, (low, high) in given.items():
+            if not low < high:
+                raise ValueError(f"{name} = [{low}, {high}]: the first must be below the second")
+        return self
+
+    def given(self) -> dict[str, tuple[float, float]]:
+        """Return the ranges that were named."""
+        return {name: value for name, value in self if value is not None}
+
+
+class PointsTable(Table):
+    """Many cosmologies instead of one: each side of the split gets Sobol points of its own."""
+
+    ranges: RangesTable
+    """The parameters that vary."""
+    train: Count = 64
+    """Cosmologies the networks learn from, each with `boxes.train` boxes."""
+    validation: Count = 8
+    """Cosmologies that choose the checkpoint."""
+    test: Count = 8
+    """Cosmologies held out for the verdict."""
 
 
 class SimulateTable(Table):
@@ -234,6 +278,8 @@ class Recipe(Table):
     """Simulation i of the run starts from seed * 2^32 + i."""
     cosmology: CosmologyTable = CosmologyTable()
     """The universe."""
+    points: PointsTable | None = None
+    """Many universes instead of one: a grid of cosmologies around it."""
     simulate: SimulateTable = SimulateTable()
     """The N-body runs."""
     train: TrainTable = TrainTable()
@@ -249,6 +295,23 @@ class Recipe(Table):
     def _cubes_have_no_neighbours(self) -> Self:
         if self.train.neighbours and self.simulate.dimension == 3:
             raise ValueError("train.neighbours: only slices have slabs beside them")
+        return self
+
+    @model_validator(mode="after")
+    def _corners_are_cosmologies(self) -> Self:
+        ranges = self.points.ranges.given() if self.points else {}
+        for corner in itertools.product(*ranges.values()):
+            values = self.cosmology.model_dump() | dict(zip(ranges, corner, strict=True))
+            try:
+                CosmologyTable.model_validate(values)
+            except ValidationError as error:
+                raise ValueError(f"points.ranges: {_explain(error)}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _points_are_not_paired(self) -> Self:
+        if self.points and self.simulate.initial_conditions == "paired":
+            raise ValueError("points: simulations of many cosmologies are not paired; take 'fixed'")
         return self
 
 
@@ -322,15 +385,16 @@ def _nearest(where: list[str]) -> str:
     table: type[BaseModel] = Recipe
     for part in where[:-1]:
         annotation = table.model_fields[part].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            table = annotation
+        for kind in (annotation, *get_args(annotation)):  # of an optional table
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                table = kind
     known = list(table.model_fields)
     close = difflib.get_close_matches(where[-1], known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
 
 
 def _toml_lines(table: dict[str, object], path: tuple[str, ...]) -> list[str]:
-    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    plain = {k: v for k, v in table.items() if not isinstance(v, dict) and v is not None}
     lines = [f"\n[{'.'.join(path)}]"] if path and plain else []
     lines += [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
     for key, value in table.items():

@@ -24,6 +24,7 @@ from cosmogan.mesh import paint
 from cosmogan.recipe import Recipe, fingerprint, write
 from cosmogan.session import ray_cluster, scatter
 from cosmogan.simulate.evolution import Evolution, Snapshot, evolve
+from cosmogan.simulate.points import draw_points
 
 SPLITS = ("train", "validation", "test")
 """The sides of the split; the seeds of each start `SEEDS_PER_SPLIT` after those of the one before."""
@@ -42,6 +43,8 @@ class Box:
         Data set.
     shard : int
         Number in it.
+    cosmology : Cosmology
+        Its universe.
     seed : int
         Of the initial conditions; also the number of the simulation.
     fixed, paired : bool
@@ -50,6 +53,7 @@ class Box:
 
     folder: str
     shard: int
+    cosmology: Cosmology
     seed: int
     fixed: bool = False
     paired: bool = False
@@ -113,10 +117,10 @@ def simulate(
     paths = {split: Path(folder) / f"{split}.fields" for split in splits}
     missing = {split: _begin(recipe, split, path) for split, path in paths.items()}
     written: dict[str, list[Shard]] = {str(path): [] for path in paths.values()}
-    total = sum(getattr(recipe.simulate.boxes, split) for split in splits)
+    total = sum(len(boxes(recipe, split, path)) for split, path in paths.items())
     there = total - sum(map(len, missing.values()))
-    boxes = [box for split in splits for box in missing[split]]
-    for path, shard in _run(recipe, boxes, workers, lambda done, _: progress(there + done, total)):
+    todo = [box for split in splits for box in missing[split]]
+    for path, shard in _run(recipe, todo, workers, lambda done, _: progress(there + done, total)):
         written[path].append(shard)
     progress(total, total)
     return {split: _end(path, written[str(path)]) for split, path in paths.items()}
@@ -125,21 +129,33 @@ def simulate(
 def boxes(recipe: Recipe, split: str, folder: str | Path) -> list[Box]:
     """Return all simulations of one side of the split.
 
-    The seed of simulation i is ``recipe.seed * 2**32 + offset + i``. Boxes 2j and 2j + 1 of paired
-    initial conditions share seed and number: together they are one simulation.
+    The seed of simulation i is ``recipe.seed * 2**32 + offset + i``; those of one cosmology follow one
+    another. Boxes 2j and 2j + 1 of paired initial conditions share seed and number: together they are
+    one simulation.
     """
-    kind = recipe.simulate.initial_conditions
+    kind, each = recipe.simulate.initial_conditions, getattr(recipe.simulate.boxes, split)
     first = recipe.seed * 2**32 + SPLITS.index(split) * SEEDS_PER_SPLIT
+    universes = [c for c in cosmologies(recipe, split) for _ in range(each)]
     return [
         Box(
             folder=str(folder),
             shard=i,
+            cosmology=cosmology,
             seed=first + (i // 2 if kind == "paired" else i),
             fixed=kind != "gaussian",
             paired=kind == "paired" and i % 2 == 1,
         )
-        for i in range(getattr(recipe.simulate.boxes, split))
+        for i, cosmology in enumerate(universes)
     ]
+
+
+def cosmologies(recipe: Recipe, split: str) -> list[Cosmology]:
+    """Return the universes of one side of the split."""
+    centre, points = Cosmology(**recipe.cosmology.model_dump()), recipe.points
+    if points is None:
+        return [centre]
+    seed = recipe.seed * len(SPLITS) + SPLITS.index(split)
+    return draw_points(centre, points.ranges.given(), getattr(points, split), seed)
 
 
 def layout(recipe: Recipe) -> Layout:
@@ -154,13 +170,11 @@ def layout(recipe: Recipe) -> Layout:
         mass_assignment=s.window,
         particles=s.particles,
         fixed=s.initial_conditions != "gaussian",
-        parameter_names=(*_cosmology(recipe).parameters(), "redshift"),
+        parameter_names=(*Cosmology().parameters(), "redshift"),
     )
 
 
-def make_box(
-    box: Box, cosmology: Cosmology, settings: Evolution, cut: Cut, power: PowerTable
-) -> tuple[str, Shard]:
+def make_box(box: Box, settings: Evolution, cut: Cut, power: PowerTable) -> tuple[str, Shard]:
     """Simulate one box with one thread and write its shard.
 
     Returns
@@ -171,6 +185,7 @@ def make_box(
         What was written.
     """
     fields, parameters, origin = [], [], []
+    cosmology = box.cosmology
     snapshots = evolve(cosmology, box.seed, settings, power, fixed=box.fixed, paired=box.paired)
     for snapshot in snapshots:
         samples, where = cut_fields(snapshot, settings.box_size, cut)
@@ -208,10 +223,6 @@ def cut_fields(
     return cut_box(density, cut.dimension, cut.thickness)
 
 
-def _cosmology(recipe: Recipe) -> Cosmology:
-    return Cosmology(**recipe.cosmology.model_dump())
-
-
 def _cut(recipe: Recipe) -> Cut:
     s = recipe.simulate
     return Cut(dimension=s.dimension, grid=s.grid, thickness=s.thickness, window=s.window)
@@ -243,7 +254,9 @@ def _identity(recipe: Recipe, split: str) -> str:
     """Fingerprint all that decides the fields of one side; the size of the others does not."""
     alike = recipe.simulate.model_copy(update={"boxes": type(recipe.simulate.boxes)()})
     count = getattr(recipe.simulate.boxes, split)
-    return fingerprint(recipe.cosmology, alike, recipe.seed, split, count)
+    points = recipe.points
+    where = () if points is None else (points.ranges, getattr(points, split))
+    return fingerprint(recipe.cosmology, alike, recipe.seed, split, count, *where)
 
 
 def _run(
@@ -251,12 +264,19 @@ def _run(
 ) -> Iterator[tuple[str, Shard]]:
     if not todo:
         return
-    cosmology, settings, cut = _cosmology(recipe), _evolution(recipe), _cut(recipe)
-    power = linear_power(cosmology)
-    _compile(cosmology, settings, cut, power)
-    calls = [(box, cosmology, settings, cut, power) for box in todo]
+    settings, cut = _evolution(recipe), _cut(recipe)
+    universes = list(dict.fromkeys(box.cosmology for box in todo))
+    first = linear_power(universes[0])
+    _compile(universes[0], settings, cut, first)
     with ray_cluster(cpus=workers):
+        power = {universes[0]: first}
+        power |= dict(scatter(_linear_power, [(cosmology,) for cosmology in universes[1:]]))
+        calls = [(box, settings, cut, power[box.cosmology]) for box in todo]
         yield from scatter(make_box, calls, in_flight=workers, progress=progress)
+
+
+def _linear_power(cosmology: Cosmology) -> tuple[Cosmology, PowerTable]:
+    return cosmology, linear_power(cosmology)
 
 
 def _compile(cosmology: Cosmology, settings: Evolution, cut: Cut, power: PowerTable) -> None:

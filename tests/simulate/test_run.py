@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cosmogan.cosmology import Cosmology, PowerTable
+from cosmogan.cosmology import Cosmology, PowerTable, linear_power
 from cosmogan.errors import LayoutError, RecipeError, ResourceError
 from cosmogan.fields.store import check_split, open_fields
 from cosmogan.mesh import paint
@@ -242,3 +242,34 @@ def test_an_error_in_a_worker_is_raised_here_as_itself(tmp_path, ray_session, mo
     with pytest.raises(RecipeError, match=r"^power: negative"):
         run.simulate(recipe_of(), tmp_path)
     assert list(tmp_path.rglob("*.h5")) == []
+
+
+@pytest.mark.cluster
+def test_every_box_is_of_its_own_universe(tmp_path, ray_session, monkeypatch):
+    monkeypatch.setattr(run, "linear_power", linear_power)
+    base = recipe_of(boxes=(2, 1, 1), redshifts=(1.0, 0.0))
+    points = {"ranges": {"sigma_8": (0.5, 1.5)}, "train": 3, "validation": 1, "test": 1}
+    recipe = Recipe.model_validate(base.model_dump() | {"points": points})
+    train = run.simulate(recipe, tmp_path)["train"]
+    names = train.layout.parameter_names
+    for box in run.boxes(recipe, "train", "x"):
+        rows = train.origin["simulation"] == box.seed
+        for name, value in box.cosmology.parameters().items():
+            assert set(train.parameters[rows, names.index(name)]) == {value}
+    sigma = train.parameters[:, names.index("sigma_8")]
+    late = train.parameters[:, names.index("redshift")] == 0
+    contrast = [train[np.flatnonzero(late & (sigma == s))].std() for s in np.unique(sigma)]
+    assert len(contrast) == 3
+    assert (np.diff(contrast) > 0).all(), "the same power, more of it"
+
+
+def test_another_number_of_points_is_another_data_set_and_those_of_other_sides_are_not():
+    def identity(split, **points):
+        made = {"ranges": {"h": (0.6, 0.7)}, "train": 4, "validation": 2, "test": 2} | points
+        recipe = Recipe.model_validate(recipe_of().model_dump() | {"points": made})
+        return run._identity(recipe, split)
+
+    assert identity("train") != run._identity(recipe_of(), "train")
+    assert identity("train", train=8) != identity("train")
+    assert identity("train", test=8) == identity("train")
+    assert identity("train", ranges={"h": (0.6, 0.8)}) != identity("train")
