@@ -1,23 +1,10 @@
-"""The recipe: one TOML file that describes a whole run.
-
-`read` turns a path or the name of a shipped recipe into a frozen `Recipe`; `write` turns it back
-into TOML with every default filled in. A key that is not known, a value of the wrong type or out of
-range is a `RecipeError` that names file, key, rule and remedy. Only `cosmogan.cli`,
-`cosmogan.pipeline` and the ``run`` modules know recipes; everything below takes plain arguments.
-"""
+"""The tables of a recipe: keys, defaults and rules."""
 
 import difflib
-import hashlib
 import itertools
-import json
-import tomllib
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from cosmogan.errors import RecipeError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -305,7 +292,7 @@ class Recipe(Table):
             try:
                 CosmologyTable.model_validate(values)
             except ValidationError as error:
-                raise ValueError(f"points.ranges: {_explain(error)}") from error
+                raise ValueError(f"points.ranges: {explain(error)}") from error
         return self
 
     @model_validator(mode="after")
@@ -315,62 +302,8 @@ class Recipe(Table):
         return self
 
 
-def shipped() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    folder = resources.files("cosmogan") / "recipes"
-    return sorted(
-        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
-    )
-
-
-def read(source: str | Path) -> Recipe:
-    """Read a recipe.
-
-    Parameters
-    ----------
-    source : path or str
-        A TOML file, or the name of a shipped recipe.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such recipe, it is not TOML, or a key or value breaks a rule.
-    """
-    text = _text(source)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source}: not TOML: {error}; mend that line") from error
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(f"{source}: {_explain(error)}") from error
-
-
-def write(recipe: Table) -> str:
-    """Return the recipe, or one table of it, as TOML with every default filled in."""
-    return "\n".join(_toml_lines(recipe.model_dump(), ())) + "\n"
-
-
-def fingerprint(*tables: Table | int | str) -> str:
-    """Return 16 hex digits that change when any value of these tables does."""
-    content = [t.model_dump(mode="json") if isinstance(t, Table) else t for t in tables]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _text(source: str | Path) -> str:
-    path = Path(source)
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    if str(source) in shipped():
-        return (resources.files("cosmogan") / "recipes" / f"{source}.toml").read_text("utf-8")
-    raise RecipeError(
-        f"{source}: no such file, and no shipped recipe of that name; "
-        f"give a path or one of: {', '.join(shipped())}"
-    )
-
-
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Return the first fault as one line: key, rule and remedy."""
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     key = ".".join(where) or "recipe"
@@ -391,19 +324,3 @@ def _nearest(where: list[str]) -> str:
     known = list(table.model_fields)
     close = difflib.get_close_matches(where[-1], known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-
-
-def _toml_lines(table: dict[str, object], path: tuple[str, ...]) -> list[str]:
-    plain = {k: v for k, v in table.items() if not isinstance(v, dict) and v is not None}
-    lines = [f"\n[{'.'.join(path)}]"] if path and plain else []
-    lines += [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            lines += _toml_lines(value, (*path, key))
-    return lines
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return json.dumps(value)
