@@ -114,13 +114,14 @@ def run(
     Raises
     ------
     RecipeError
-        If the folder belongs to another recipe.
+        If the folder belongs to another recipe, or there would be a verdict on several universes.
     ResourceError
         If the disk has too little room for what is left.
     Stopped
         If a signal asked to stop.
     """
     folder = Path(folder)
+    _refuse_many_universes(recipe, only)
     claim(recipe, folder)
     wanted = [stage for stage in stages(recipe, folder) if stage.name in only]
     # What follows a stage that works again may be out of date: it is asked, and knows by itself.
@@ -272,6 +273,17 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
+
+
+def _refuse_many_universes(recipe: Recipe, only: Sequence[str]) -> None:
+    """Raise `RecipeError` now, and not at the verdict hours later."""
+    several = "points" if recipe.points else "simulate.redshifts"
+    many = recipe.points is not None or len(set(recipe.simulate.redshifts)) > 1
+    if many and not set(only) <= {"simulate", "train"}:
+        raise RecipeError(
+            f"{several}: a verdict speaks of one cosmology and redshift; give `cosmogan simulate` and "
+            "`cosmogan train`, then `cosmogan emulate --parameters`"
+        )
 
 
 def _work(todo: Sequence[Stage], timings: Timings, screen: Screen) -> None:

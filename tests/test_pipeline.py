@@ -239,3 +239,17 @@ def test_statistics_of_other_data_are_not_compared(finished, tmp_path, capsys):
     assert cli.main([*map(str, words), "-o", str(tmp_path / "verdict")]) == 2
     assert "statistics of other data" in capsys.readouterr().err
     assert not (tmp_path / "verdict").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"points": {"ranges": {"h": (0.6, 0.7)}}}, "points: "),
+        ({"simulate": {"redshifts": (0.0, 1.0)}}, r"simulate\.redshifts: "),
+    ],
+)
+def test_no_run_begins_that_could_not_be_judged(tmp_path, change, key):
+    recipe = Recipe.model_validate({"name": "many"} | change)
+    with pytest.raises(RecipeError, match=key + ".*one cosmology and redshift"):
+        pipeline.run(recipe, tmp_path / "many")
+    assert not (tmp_path / "many").exists()

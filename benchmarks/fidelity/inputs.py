@@ -1,0 +1,94 @@
+"""What the channels of a latent know: how well the best linear filter of them predicts simulated slices.
+
+    python -m benchmarks.fidelity.inputs --data runs/fidelity/data
+
+In every shell of k, the filter that predicts the modes of simulated slices best from those of all channels is
+fitted on some boxes and tried on others. Printed is 1 - r between prediction and simulation, over that of plain
+second-order perturbation theory, which is what a network that starts from the channels has to improve on: it
+reaches about as far, but is not linear.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from cosmogan.fields.store import open_fields
+from cosmogan.models.latent import LatentShape, make_latent
+from cosmogan.train.run import theory_of
+
+EDGES = (0.5, 1.5, 2.5, 3.5, 5.5, 7.5, 9.5, 12.5, 15.5, 19.5, 24.5)
+"""Of the shells [fundamental wavenumber]."""
+RIDGE = 1e-6
+SHAPES = {
+    "2lpt": LatentShape(kind="lpt", displacement="2lpt"),
+    "zeldovich": LatentShape(kind="lpt", displacement="zeldovich"),
+    "augmented": LatentShape(kind="lpt"),
+    "augmented, neighbours 1": LatentShape(kind="lpt", neighbours=1),
+    "augmented, neighbours 2": LatentShape(kind="lpt", neighbours=2),
+    "augmented, carried 0.5": LatentShape(kind="lpt", carried=(0.5,)),
+    "augmented, carried 2": LatentShape(kind="lpt", carried=(2.0,)),
+    "augmented, carried 0.5, 2": LatentShape(kind="lpt", carried=(0.5, 2.0)),
+    "the same, neighbours 1": LatentShape(kind="lpt", neighbours=1, carried=(0.5, 2.0)),
+    "the same, neighbours 2": LatentShape(kind="lpt", neighbours=2, carried=(0.5, 2.0)),
+    "carried 0.5, 1, 2, 4, neighbours 1": LatentShape(
+        kind="lpt", neighbours=1, carried=(0.5, 1.0, 2.0, 4.0)
+    ),
+}
+
+
+def covariances(fields, origins, latent, shell):
+    """Return sum X X*, sum X Y* and sum |Y|^2 of the modes of each shell, from one box of slices."""
+    channels = latent.views(origins, [0] * len(origins))
+    x, y = (np.fft.rfft2(part, axes=(-2, -1)) for part in (channels, fields))
+    found = []
+    for number in range(1, len(EDGES)):
+        inside = shell == number
+        a = np.moveaxis(x[..., inside], 1, 0).reshape(x.shape[1], -1)
+        b = y[..., inside].ravel()
+        found.append(((a @ a.conj().T).real, (a.conj() @ b).real, (np.abs(b) ** 2).sum()))
+    return found
+
+
+def left_open(boxes, fit):
+    """Return 1 - r of each shell on the boxes after the first `fit`, on which the filter is fitted."""
+    result = []
+    for shell in zip(*boxes, strict=True):
+        known, tried = (
+            [sum(parts) for parts in zip(*some, strict=True)] for some in (shell[:fit], shell[fit:])
+        )
+        filters = np.linalg.solve(known[0] + RIDGE * np.diag(np.diag(known[0])), known[1])
+        power = filters @ tried[0] @ filters
+        result.append(1 - filters @ tried[1] / np.sqrt(power * tried[2]))
+    return np.array(result)
+
+
+def main():
+    """Fit, try, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("runs/fidelity/data"))
+    parser.add_argument("--fit", type=int, default=16, help="boxes")
+    parser.add_argument("--test", type=int, default=8, help="boxes")
+    given = parser.parse_args()
+    fields = open_fields(given.data / "train.fields")
+    theory, grid = theory_of(fields), fields.layout.grid
+    chosen = np.unique(fields.origin["simulation"])[: given.fit + given.test]
+    rows = [np.flatnonzero(fields.origin["simulation"] == number) for number in chosen]
+    lines = np.meshgrid(np.fft.fftfreq(grid, 1 / grid), np.arange(grid // 2 + 1), indexing="ij")
+    shell = np.digitize(np.hypot(*lines), EDGES)
+    middle = (np.array(EDGES[1:]) + EDGES[:-1]) / 2 * 2 * np.pi / fields.layout.box_size
+    print(f"| k [h/Mpc] | {' | '.join(f'{k:.2f}' for k in middle)} |")
+    print(f"|---|{'---|' * len(middle)}")
+    plain = None
+    for name, shape in SHAPES.items():
+        latent = make_latent(shape, theory, grid)
+        boxes = [covariances(fields[at] - 1, fields.origin[at], latent, shell) for at in rows]
+        found = left_open(boxes, given.fit)
+        if plain is None:
+            plain = found
+            print(f"| 1 - r of {name} | {' | '.join(f'{x:.3f}' for x in found)} |")
+        print(f"| {name} | {' | '.join(f'{x:.2f}' for x in found / plain)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
