@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
@@ -138,11 +138,7 @@ def train(recipe: str, output: Path | None) -> None:
 @commands.command("emulate")
 @click.argument("run", type=_PATH)
 @click.option("-o", "--output", type=_PATH, required=True, help="Data set to write, NAME.fields.")
-@click.option(
-    "--count",
-    type=click.IntRange(min=1),
-    help="Fields; default 1000, or as many as --like has.",
-)
+@click.option("--count", type=click.IntRange(min=1), help="Default 1000, or as many as --like.")
 @click.option(
     "--like",
     type=_PATH,
@@ -153,7 +149,7 @@ def train(recipe: str, output: Path | None) -> None:
 )
 @click.option(
     "--kind",
-    type=click.Choice(["trained", "untrained", "lognormal", "lpt", "2lpt"]),
+    type=click.Choice(get_args(_Kind)),
     default="trained",
     show_default=True,
     help="The network, or one of the yardsticks it is judged against.",
@@ -162,8 +158,9 @@ def train(recipe: str, output: Path | None) -> None:
     "--parameters",
     callback=options.values,
     metavar="NAME=VALUE,...",
-    help="Cosmology and redshift, e.g. redshift=0.5; those not named are the trained ones.",
+    help="Cosmology and redshift, e.g. redshift=0.5; those not named are the first trained ones.",
 )
+@click.option("--force", is_flag=True, help="Outside the trained range too; the output says so.")
 @_workers
 def emulate(
     run: Path,
@@ -173,6 +170,7 @@ def emulate(
     seed: int,
     kind: _Kind,
     parameters: dict[str, float],
+    force: bool,
     workers: int | None,
 ) -> None:
     """Make fields with a trained network.
@@ -194,6 +192,7 @@ def emulate(
             seed=seed,
             kind=kind,
             parameters=parameters,
+            force=force,
             workers=workers,
             progress=progress,
         )

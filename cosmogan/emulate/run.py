@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     like: str | Path | None = None,
     kind: Kind = "trained",
     parameters: dict[str, float] | None = None,
+    force: bool = False,
     workers: int | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> FieldSet:
@@ -60,7 +62,9 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
         What makes them.
     parameters : dict of str to float, optional
-        Cosmology and redshift; the trained ones by default.
+        Cosmology and redshift; the first trained ones by default.
+    force : bool
+        Answer outside the trained range too; the data set is then marked as extrapolated.
     workers : int, optional
         Actors; by default one for each CPU. The bytes do not depend on it.
     progress : callable
@@ -69,22 +73,23 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     Raises
     ------
     CheckpointError, LayoutError, RecipeError, ResourceError
-        If weights are missing or damaged, `like` is of another kind, `out` exists from anything else,
-        the disk is full.
+        If weights are missing or damaged, the parameters lie outside the trained range, `like` is of
+        another kind, `out` exists from anything else, the disk is full.
     """
     weights = find_weights(Path(run), kind)
-    emulator = load(weights, kind)
-    row = emulator.row(parameters or {})
+    emulator, row = load(weights, kind).at(parameters or {}, force=force)
+    asked = dict(zip(emulator.theory.names, emulator.theory.parameters[row].tolist(), strict=True))
     origin = None if like is None else _origins(emulator, row, open_fields(like))
     count = _count(count, origin)
-    layout = emulated_layout(emulator)
+    far = bool(emulator.theory.outside(emulator.theory.parameters[row]))
+    layout = replace(emulated_layout(emulator), extrapolated=far)
     shards = -(-count // ROWS)
     create_folder(
         out,
         layout,
         provenance("cosmogan emulate", str(emulator.weights.content["made_by"].get("recipe", ""))),
         shards,
-        _identity(weights, count, seed, kind, row, origin),
+        _identity(weights, count, seed, kind, asked, origin),
         expected_bytes=expected_bytes(layout, count, shards),
     )
     missing = missing_shards(out)
@@ -92,7 +97,7 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     progress(done, count)
     written = []
     calls = [
-        (str(out), number, rows, seed, row, None if origin is None else _in_turn(origin, rows))
+        (str(out), number, rows, seed, asked, None if origin is None else _in_turn(origin, rows))
         for number in missing
         for rows in [_rows(number, count)]
     ]
@@ -124,17 +129,17 @@ class Maker:
         number: int,
         rows: range,
         seed: int,
-        row: int,
+        parameters: dict[str, float],
         origin: NDArray[np.void] | None,
     ) -> Shard:
         """Make and write one shard; twice does no harm."""
-        theory = self.emulator.theory
-        parameters = dict(zip(theory.names, theory.parameters[row], strict=True))
+        there, row = self.emulator.at(parameters, force=True)  # was refused before, if at all
+        at, start = there.theory.parameters[row], rows.start
         if origin is None:
-            sample = self.emulator.sample(len(rows), seed, start=rows.start, **parameters)
+            sample = there.sample(len(rows), seed, start=start, force=True, **parameters)
         else:
-            sample = self.emulator.counterparts(origin, seed, start=rows.start, **parameters)
-        table: NDArray[np.float64] = np.tile(theory.parameters[row], (len(rows), 1))
+            sample = there.counterparts(origin, seed, start=start, force=True, **parameters)
+        table: NDArray[np.float64] = np.tile(at, (len(rows), 1))
         return write_shard(out, number, sample.fields, table, sample.origin)
 
 
@@ -195,11 +200,16 @@ def _in_turn(origin: NDArray[np.void], rows: range) -> NDArray[np.void]:
 
 
 def _identity(
-    weights: Path, count: int, seed: int, kind: Kind, row: int, origin: NDArray[np.void] | None
+    weights: Path,
+    count: int,
+    seed: int,
+    kind: Kind,
+    asked: dict[str, float],
+    origin: NDArray[np.void] | None,
 ) -> str:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     like = "" if origin is None else f" {hashlib.sha256(origin.tobytes()).hexdigest()}"
-    return hashlib.sha256(f"{digest} {count} {seed} {kind} {row}{like}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{digest} {count} {seed} {kind} {asked}{like}".encode()).hexdigest()[:16]
 
 
 def _rows(number: int, count: int) -> range:

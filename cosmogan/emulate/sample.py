@@ -5,8 +5,8 @@ blocks of the micro-batch kept with the weights, on one thread, so not even thei
 on how many are asked for at a time.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cosmogan.cosmology import PowerTable
 from cosmogan.errors import CheckpointError, RecipeError
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
-from cosmogan.models.theory import Theory
+from cosmogan.models.theory import Theory, tabulate
 from cosmogan.models.weights import Weights, load_weights
 
 Kind = Literal["trained", "untrained", "lognormal", "lpt", "2lpt"]
@@ -50,6 +51,8 @@ class Sample:
         of one simulation are not independent.
     parameters : dict of str to float
         Cosmology and redshift.
+    extrapolated : tuple of str
+        Those of them that lie outside what the network was trained at.
     """
 
     fields: NDArray[np.float32]
@@ -58,6 +61,7 @@ class Sample:
     thickness: float
     origin: NDArray[np.void]
     parameters: dict[str, float]
+    extrapolated: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of fields."""
@@ -94,13 +98,16 @@ class Emulator:
         start = _BARE.get(kind, weights.latent)
         self.latent = make_latent(start, theory, weights.layout.grid)
         self.source = Source(self.latent, theory, generator.scaling, generator.shape)
+        self._elsewhere: tuple[tuple[float, ...], Emulator] | None = None  # the last one asked for
 
     @property
     def theory(self) -> Theory:
         """Parameters the network was trained at, and their spectra."""
         return self.weights.theory
 
-    def sample(self, count: int, seed: int, *, start: int = 0, **parameters: float) -> Sample:
+    def sample(
+        self, count: int, seed: int, *, start: int = 0, force: bool = False, **parameters: float
+    ) -> Sample:
         """Make fields `start` to ``start + count`` of a seed.
 
         Parameters
@@ -111,8 +118,11 @@ class Emulator:
             Not negative.
         start : int
             Number of the first.
+        force : bool
+            Answer outside the trained range too, where nobody knows how wrong it is.
         **parameters : float
-            Cosmology and redshift; those not given are the trained ones.
+            Cosmology and redshift; those not given are the first trained ones. Between the trained
+            ones CAMB is asked for spectra.
 
         Returns
         -------
@@ -122,18 +132,24 @@ class Emulator:
         Raises
         ------
         RecipeError
-            If the network was not trained at these parameters, or count or seed make no sense.
+            If the parameters lie outside the trained range, or count or seed make no sense.
         """
         if count < 1 or seed < 0 or start < 0:
             raise RecipeError(
                 f"count = {count}, seed = {seed}, start = {start}: give count >= 1, the others >= 0"
             )
-        row = self.row(parameters)
-        fields = np.concatenate(list(self._blocks(start, start + count, seed, row)))
-        return self._label(fields, self.latent.origins(seed, range(start, start + count)), row)
+        there, row = self.at(parameters, force=force)
+        fields = np.concatenate(list(there._blocks(start, start + count, seed, row)))
+        return there._label(fields, there.latent.origins(seed, range(start, start + count)), row)
 
     def counterparts(
-        self, origin: NDArray[np.void], seed: int = 0, *, start: int = 0, **parameters: float
+        self,
+        origin: NDArray[np.void],
+        seed: int = 0,
+        *,
+        start: int = 0,
+        force: bool = False,
+        **parameters: float,
     ) -> Sample:
         """Make what the emulator holds simulated fields for, given their initial conditions.
 
@@ -146,8 +162,10 @@ class Emulator:
             Of what the initial conditions leave open.
         start : int
             Number of the first; the same origin under another number is another draw.
+        force : bool
+            As for `sample`.
         **parameters : float
-            Cosmology and redshift; those not given are the trained ones.
+            As for `sample`.
 
         Returns
         -------
@@ -157,8 +175,8 @@ class Emulator:
         Raises
         ------
         RecipeError
-            If the latent knows no initial conditions, the network was not trained there, or there
-            is nothing to make.
+            If the latent knows no initial conditions, the parameters lie outside the trained range,
+            or there is nothing to make.
         LayoutError
             If an origin is no place in a box of the trained layout.
         """
@@ -167,15 +185,16 @@ class Emulator:
                 f"{len(origin)} origins, seed = {seed}, start = {start}: give origins, the others >= 0"
             )
         self.require_initial_conditions()
-        row, size = self.row(parameters), self.weights.micro_batch
+        there, row = self.at(parameters, force=force)
+        size = self.weights.micro_batch
         seeds = [derive_seed(seed, k) for k in range(start, start + len(origin))]
         whole = -(-len(origin) // size) * size
         padded = np.resize(np.arange(len(origin)), whole)
         blocks = [
-            self._make(origin[some], [seeds[i] for i in some], row)
+            there._make(origin[some], [seeds[i] for i in some], row)
             for some in padded.reshape(-1, size)
         ]
-        return self._label(np.concatenate(blocks)[: len(origin)], origin, row)
+        return there._label(np.concatenate(blocks)[: len(origin)], origin, row)
 
     def require_initial_conditions(self) -> None:
         """Raise `RecipeError` if the latent does not come from initial conditions."""
@@ -187,20 +206,51 @@ class Emulator:
             )
             raise RecipeError(f"this emulator starts from no initial conditions; {remedy}")
 
-    def row(self, parameters: dict[str, float]) -> int:
-        """Return which of the trained parameters is meant.
+    def at(self, parameters: dict[str, float], *, force: bool = False) -> tuple["Emulator", int]:
+        """Return an emulator whose theory has spectra at parameters, and their row.
+
+        Parameters
+        ----------
+        parameters : dict of str to float
+            Those not given are the first trained ones.
+        force : bool
+            Whether they may lie outside the trained range.
 
         Raises
         ------
         RecipeError
-            If a name is unknown, or the network was not trained there.
+            If a name is unknown, or they lie outside the trained range.
         """
         names = self.theory.names
         unknown = set(parameters) - set(names)
         if unknown:
             raise RecipeError(f"{sorted(unknown)}: no parameter of this network; it has {names}")
         usual = dict(zip(names, self.theory.parameters[0], strict=True))
-        return self.theory.row([(usual | parameters)[name] for name in names])
+        asked = tuple(float((usual | parameters)[name]) for name in names)
+        row = self.theory.find(asked)
+        if row is not None:
+            return self, row
+        self._refuse(asked, force)
+        if self._elsewhere is None or self._elsewhere[0] != asked:
+            self._elsewhere = asked, Emulator(self._extended(asked), self.kind)
+        return self._elsewhere[1], len(self.theory.parameters)
+
+    def _refuse(self, asked: Sequence[float], force: bool) -> None:
+        outside = self.theory.outside(asked)
+        if outside and not force:
+            name, (low, high) = outside[0], self.theory.domain
+            at = self.theory.names.index(name)
+            raise RecipeError(
+                f"{name} = {asked[at]:g}: the network was trained at {low[at]:g} to {high[at]:g}; "
+                "ask for what lies between, or force it and do not trust it"
+            )
+
+    def _extended(self, asked: Sequence[float]) -> Weights:
+        """Return the weights with spectra at further parameters."""
+        theory, new = self.theory, np.array([asked])
+        k, power, linear = tabulate(theory.names, new)
+        tables = [PowerTable(k, x[0].astype(np.float64))(theory.k)[None] for x in (power, linear)]
+        return replace(self.weights, theory=theory.with_rows(new, *tables))
 
     def _blocks(self, start: int, stop: int, seed: int, row: int) -> Iterator[NDArray[np.float32]]:
         size = self.weights.micro_batch
@@ -234,6 +284,7 @@ class Emulator:
             thickness=layout.thickness,
             origin=origin,
             parameters=dict(zip(self.theory.names, self.theory.parameters[row], strict=True)),
+            extrapolated=tuple(self.theory.outside(self.theory.parameters[row])),
         )
 
 

@@ -119,7 +119,8 @@ def _particles(fields: FieldSet) -> str:
     count = f"{layout.particles}^3" if layout.particles else "no"
     painted = f", painted with {window.upper()}" if window != "none" else ""
     fixed = "; fixed amplitudes: no cosmic variance" if layout.fixed else ""
-    return f"{count} particles{painted}{fixed}"
+    far = "; EXTRAPOLATED: outside what the network was trained at" if layout.extrapolated else ""
+    return f"{count} particles{painted}{fixed}{far}"
 
 
 def _simulations(fields: FieldSet) -> str:

@@ -6,6 +6,7 @@ A data set is one HDF5 file, or a folder ``name.fields/`` of such files (shards)
     /              format = "cosmogan-fields", version = 1, quantity = "density over mean",
                    dimension = 2 | 3, box_size, cell_size, thickness [Mpc/h], periodic, fixed,
                    mass_assignment = "none" | "ngp" | "cic" | "tsc" | "pcs", particles (per side)
+                   and extrapolated, if a network made them outside what it was trained at
     /made_by       code, version, command, recipe (TOML), commit, time
     /fields        (n, N, N) or (n, N, N, N) float32, 1 + delta, contiguous and uncompressed
     /parameters    (n, p) float64, attribute names = ["Omega_m", ..., "redshift"]
@@ -71,6 +72,8 @@ class Layout:
         Whether opposite faces of a sample touch.
     fixed : bool
         Whether the initial amplitudes were fixed: such fields lack cosmic variance.
+    extrapolated : bool
+        Whether a network made them at parameters outside those it was trained at.
     parameter_names : tuple of str
         Columns of the parameters.
 
@@ -88,6 +91,7 @@ class Layout:
     particles: int
     periodic: bool = True
     fixed: bool = False
+    extrapolated: bool = False
     parameter_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -136,7 +140,8 @@ class Layout:
 
         `parameter_names` is not among them: it is written with the parameters.
         """
-        return {
+        marked = {"extrapolated": True} if self.extrapolated else {}
+        return marked | {
             "format": FORMAT,
             "version": VERSION,
             "quantity": QUANTITY,
@@ -179,6 +184,7 @@ class Layout:
             particles=_attribute(attributes, "particles", int),
             periodic=_attribute(attributes, "periodic", bool),
             fixed=_attribute(attributes, "fixed", bool),
+            extrapolated=_attribute({"extrapolated": False, **attributes}, "extrapolated", bool),
             parameter_names=tuple(parameter_names),
         )
 

@@ -10,9 +10,10 @@ from cosmogan.emulate import run as emulation
 from cosmogan.emulate.run import emulate
 from cosmogan.emulate.sample import load
 from cosmogan.errors import CheckpointError, LayoutError, RecipeError
+from cosmogan.fields.describe import describe
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.fields.scaling import Scaling
-from cosmogan.fields.store import create_folder, finish_folder, write_shard
+from cosmogan.fields.store import create_folder, finish_folder, open_fields, write_shard
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.latent import LatentShape
 from cosmogan.models.theory import Theory
@@ -126,9 +127,25 @@ def test_another_request_for_the_same_output_is_refused(run, tmp_path, ray_sessi
 
 
 def test_parameters_it_was_not_trained_at_are_refused(run, tmp_path):
-    with pytest.raises(RecipeError, match="not trained there"):
+    with pytest.raises(
+        RecipeError, match=r"Omega_m = 0.5: the network was trained at 0.31 to 0.31"
+    ):
         emulate(run, tmp_path / "a.fields", count=8, seed=7, parameters={"Omega_m": 0.5})
     assert not (tmp_path / "a.fields").exists()
+
+
+def test_parameters_it_was_not_trained_at_are_marked_if_forced(run, tmp_path, ray_session):
+    asked = {"parameters": {"Omega_m": 0.5}, "force": True}
+    far = emulate(run, tmp_path / "a.fields", count=8, seed=7, **asked)
+    assert far.layout.extrapolated
+    assert "EXTRAPOLATED" in describe(far.path)
+    assert set(far.parameters[:, 0]) == {0.5}
+    again = open_fields(tmp_path / "a.fields")
+    assert again.layout == far.layout
+    again.verify()
+    near = emulate(run, tmp_path / "b.fields", count=8, seed=7, force=True)
+    assert not near.layout.extrapolated
+    np.testing.assert_array_equal(far[:], load(run).sample(8, 7, Omega_m=0.5, force=True).fields)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosmogan.cosmology import Cosmology, nonlinear_power
 from cosmogan.emulate.sample import Emulator, find_weights, load
 from cosmogan.errors import CheckpointError, LayoutError, RecipeError
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout
@@ -320,7 +321,8 @@ def test_parameters_choose_the_spectrum(emulator, whole):
     ("options", "message"),
     [
         ({"sigma_9": 0.8}, r"\['sigma_9'\]: no parameter of this network"),
-        ({"redshift": 0.5}, "redshift = 0.5: the network was not trained there"),
+        ({"redshift": 1.5}, "redshift = 1.5: the network was trained at 0 to 1; ask for what lies"),
+        ({"Omega_m": 0.31}, r"Omega_m = 0.31: the network was trained at 0.3 to 0.3"),
         ({"count": 0}, "give count >= 1"),
         ({"seed": -1}, "seed = -1"),
         ({"start": -3}, "start = -3"),
@@ -330,6 +332,37 @@ def test_what_makes_no_sense_is_refused_in_one_line(emulator, options, message):
     with pytest.raises(RecipeError, match=message) as error:
         emulator.sample(**({"count": 1, "seed": 1} | options))
     assert "\n" not in str(error.value)
+
+
+def test_between_trained_parameters_it_answers_with_spectra_of_their_own(emulator):
+    late, middle = (emulator.sample(8, SEED, redshift=z) for z in (0.0, 0.5))
+    assert middle.parameters == {"Omega_m": 0.3, "redshift": 0.5}
+    assert middle.extrapolated == ()
+    assert middle.fields.tobytes() != late.fields.tobytes()
+    np.testing.assert_array_equal(middle.origin, late.origin)
+    there, row = emulator.at({"redshift": 0.5})
+    k = there.theory.k
+    inside = (k > 1e-3) & (k < 15)
+    expected = nonlinear_power(Cosmology(Omega_m=0.3), 0.5)(k)
+    np.testing.assert_allclose(there.theory.power[row][inside], expected[inside], rtol=0.01)
+    assert there.source.conditions([row]).tolist() == [[0.0]], "half way between the trained ones"
+    again = emulator.sample(8, SEED, redshift=0.5)
+    assert again.fields.tobytes() == middle.fields.tobytes()
+    assert emulator.sample(8, SEED).fields.tobytes() == late.fields.tobytes(), "it is as it was"
+
+
+def test_outside_it_answers_only_if_forced_and_says_so(emulator):
+    far = emulator.sample(1, SEED, redshift=1.5, Omega_m=0.4, force=True)
+    assert far.extrapolated == ("Omega_m", "redshift")
+    assert emulator.sample(1, SEED, redshift=1.0, force=True).extrapolated == ()
+
+
+def test_counterparts_may_be_asked_for_between_too(of_simulations):
+    origin = of_simulations.sample(3, SEED).origin
+    made = of_simulations.counterparts(origin, SEED, redshift=0.25)
+    assert made.fields.tobytes() == of_simulations.sample(3, SEED, redshift=0.25).fields.tobytes()
+    with pytest.raises(RecipeError, match="redshift = 3: the network was trained at"):
+        of_simulations.counterparts(origin, SEED, redshift=3.0)
 
 
 def test_cubes_are_made_by_the_same_code(tmp_path, latent):
