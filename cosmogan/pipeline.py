@@ -231,10 +231,11 @@ def claim(recipe: Recipe, folder: Path) -> None:
     path = folder / "recipe.toml"
     if path.exists():
         there, here = _flat(read(path).model_dump()), _flat(recipe.model_dump())
-        for key, value in here.items():
-            if there.get(key) != value:
+        for key in here | there:
+            if there.get(key) != here.get(key):
                 raise RecipeError(
-                    f"{folder}: made by another recipe ({key} = {there.get(key)} there, {value} here); "
+                    f"{folder}: made by another recipe ({key} = {there.get(key)} there, "
+                    f"{here.get(key)} here); "
                     f"choose another output with -o, or delete it"
                 )
         return

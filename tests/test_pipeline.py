@@ -253,3 +253,14 @@ def test_no_run_begins_that_could_not_be_judged(tmp_path, change, key):
     with pytest.raises(RecipeError, match=key + ".*one cosmology and redshift"):
         pipeline.run(recipe, tmp_path / "many")
     assert not (tmp_path / "many").exists()
+
+
+def test_a_recipe_that_lost_its_points_is_another_recipe(tmp_path):
+    plain = Recipe(name="many")
+    many = Recipe(name="many", points={"ranges": {"h": (0.6, 0.7)}})
+    for first, second in ((plain, many), (many, plain)):
+        folder = tmp_path / str(first.points is None)
+        pipeline.claim(first, folder)
+        pipeline.claim(first, folder)
+        with pytest.raises(RecipeError, match=r"made by another recipe .*points"):
+            pipeline.claim(second, folder)

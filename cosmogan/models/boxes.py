@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cosmogan.errors import CheckpointError
 from cosmogan.models import checkpoint
 from cosmogan.models.theory import Theory
 
@@ -53,7 +54,11 @@ class Boxes:
         """
         key = seed, row
         if key not in self._mapped:
-            tensors, _ = checkpoint.load(self._path(*key))
+            path = self._path(*key)
+            try:
+                tensors, _ = checkpoint.load(path)
+            except CheckpointError as error:
+                raise CheckpointError(f"{path}: a damaged box; delete it, train again") from error
             self._mapped[key] = tensors[_BOX].numpy()
         return self._mapped[key]
 

@@ -17,6 +17,9 @@ from cosmogan.mesh import white_noise_modes
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.theory import Theory
 
+MEMORY = 2**30
+"""Colours are kept up to so many bytes."""
+
 
 class GaussianLatent:
     """Lognormal fields, each a universe of its own.
@@ -33,7 +36,8 @@ class GaussianLatent:
 
     def __init__(self, theory: Theory, grid: int) -> None:
         self.theory, self.grid = theory, grid
-        self._colour = lru_cache(maxsize=64)(self._make_colour)
+        kept = max(MEMORY // (8 * grid**theory.dimension), 64)
+        self._colour = lru_cache(maxsize=kept)(self._make_colour)
 
     def origins(self, seed: int, numbers: Sequence[int]) -> NDArray[np.void]:
         """Return a seed of its own for every field."""

@@ -23,14 +23,14 @@ from cosmogan import errors
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, Stopped
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import read_json, write_json
-from cosmogan.fields.layout import provenance, same_parameters
+from cosmogan.fields.layout import provenance
 from cosmogan.fields.store import open_fields
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.theory import Theory, tabulate
 from cosmogan.models.weights import load_weights
 from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
-from cosmogan.session import ray_cluster, scatter
+from cosmogan.session import available_cpus, ray_cluster, scatter
 from cosmogan.train.data import check_training, rows_of
 from cosmogan.train.place import LogFile, Place, device_of
 from cosmogan.train.plan import Training
@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
 AT_A_TIME = 8
-"""Boxes that a worker displaces for one reading of the plan."""
+"""Most boxes that a worker displaces for one reading of the plan."""
 FEW = 8
 """Spectra that are not worth the way to other processes."""
 FAILURES = 3
@@ -92,6 +92,7 @@ def train(
     weights, flag = run / "weights.safetensors", run / "stop"
     wanted = identity(recipe, *_sides(Path(folder)))
     if weights.exists() and load_weights(weights).content["training"]["identity"] == wanted:
+        shutil.rmtree(run / "boxes", ignore_errors=True)  # killed before it could
         return weights
     for stale in (flag, run / OUTCOME):
         stale.unlink(missing_ok=True)
@@ -100,7 +101,7 @@ def train(
         path = plan.write()
         with _touching(flag), _following(run / "log.jsonl", images, progress):
             if plan.paired:
-                displace(path)
+                displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
     _raise(outcome, run)
@@ -165,8 +166,11 @@ def theory_of(training: FieldSet, *others: FieldSet) -> Theory:
     """
     layout = training.layout
     trained, *more = (np.unique(side.parameters, axis=0) for side in (training, *others))
-    new = [row for rows in more for row in rows if not same_parameters(trained, row).any()]
-    parameters = np.concatenate([trained, *(row[None] for row in new)])
+    known = set(map(tuple, trained.tolist()))
+    new = dict.fromkeys(row for rows in more for row in map(tuple, rows.tolist()))
+    parameters = np.array(
+        [*map(tuple, trained.tolist()), *(row for row in new if row not in known)]
+    )
     few = len(parameters) < FEW
     k, power, linear = tabulate(layout.parameter_names, parameters, starmap if few else scatter)
     return Theory(
@@ -199,18 +203,22 @@ def _known_theory(run: Path, wanted: str) -> Theory | None:
     return before.theory if before.identity == wanted else None
 
 
-def displace(path: Path) -> None:
+def displace(path: Path, stopped: Callable[[], bool] = lambda: False) -> None:
     """Make, on the whole cluster, the boxes that theory displaces from the seeds of both sides.
 
     Parameters
     ----------
     path : Path
         Of ``training.json``; the boxes are kept beside it until the training is complete.
+    stopped : callable
+        Whether to stop; boxes that are made stay.
 
     Raises
     ------
     ResourceError
         If the disk is full or may not be written.
+    Stopped
+        If it was to stop.
     """
     plan = Training.read(path)
     theory, wanted = plan.theory, set()
@@ -219,15 +227,19 @@ def displace(path: Path) -> None:
             zip(side.origin["seed"].tolist(), rows_of(side, theory).tolist(), strict=True)
         )
     boxes = sorted(wanted)
-    parts = [(path, boxes[i : i + AT_A_TIME]) for i in range(0, len(boxes), AT_A_TIME)]
+    grid = open_fields(plan.train).layout.grid
+    size = max(1, min(AT_A_TIME, len(boxes) // (2 * available_cpus())))
+    parts = [(path, grid, boxes[i : i + size]) for i in range(0, len(boxes), size)]
     for _ in scatter(_displace, parts):
-        pass
+        if stopped():
+            raise Stopped(
+                f"{plan.folder}: stopped before the first step; the same command continues"
+            )
 
 
-def _displace(path: Path, boxes: Sequence[tuple[int, int]]) -> None:
+def _displace(path: Path, grid: int, boxes: Sequence[tuple[int, int]]) -> None:
     """Make and keep the boxes of these seeds and rows of the theory; twice does no harm."""
     plan = Training.read(path)
-    grid = open_fields(plan.train).layout.grid
     latent = make_latent(plan.latent, plan.theory, grid, plan.boxes)
     if isinstance(latent, LptLatent):
         for seed, row in boxes:

@@ -19,6 +19,7 @@ from cosmogan.models import checkpoint
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape
 from cosmogan.recipe import Recipe
+from cosmogan.train.data import rows_of
 from cosmogan.train.place import Place
 from cosmogan.train.run import crew, displace, gather, identity, theory_of, train
 from cosmogan.train.worker import Loop
@@ -194,6 +195,14 @@ def test_the_trained_range_is_that_of_the_training_side(tmp_path):
     assert theory.outside(other) == ["sigma_8"]
 
 
+def test_sides_that_nearly_share_a_cosmology_have_a_spectrum_each(tmp_path):
+    near = (*PLANCK[:4], PLANCK[4] + 1e-6, 0.0)
+    sides = [write_side(tmp_path / "train.fields", first=0)]
+    sides.append(write_side(tmp_path / "validation.fields", first=9, parameters=near))
+    theory = theory_of(*sides)
+    assert [rows_of(side, theory).tolist() for side in sides] == [[0] * 18, [1] * 18]
+
+
 def test_a_training_that_was_begun_keeps_its_theory(folder, monkeypatch):
     plan = gather(recipe(), folder)
     plan.write()
@@ -225,6 +234,8 @@ def test_boxes_are_displaced_on_the_cluster_and_the_loop_takes_them(
     plans, ray_session, monkeypatch
 ):
     plan = replace(plans["lpt"], images=8, batch=4, validate_every=8)
+    with pytest.raises(Stopped, match="before the first step"):
+        displace(plan.write(), stopped=lambda: True)
     displace(plan.write())
     written = {path.name for path in plan.boxes.rglob("*.safetensors")}
     sides = [store.open_fields(side) for side in (plan.train, plan.validation)]
