@@ -158,7 +158,7 @@ def train(recipe: str, output: Path | None) -> None:
     "--parameters",
     callback=options.values,
     metavar="NAME=VALUE,...",
-    help="Cosmology and redshift, e.g. redshift=0.5; those not named are the first trained ones.",
+    help="Cosmology and redshift, e.g. redshift=0.5; what did not vary in training may be left out.",
 )
 @click.option("--force", is_flag=True, help="Outside the trained range too; the output says so.")
 @_workers

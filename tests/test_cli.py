@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cosmogan import cli
+from cosmogan.emulate.sample import KINDS
 from cosmogan.errors import Stopped
 from cosmogan.statistics.table import read as read_table
 
@@ -265,3 +266,8 @@ def test_a_signal_ends_a_wait_with_exit_code_85(number):
     assert waiting.returncode == 85
     assert complaint == f"cosmogan: stopped by {number.name}; the same command continues\n"
     assert time.monotonic() - start < 10, "seconds; the wait would have lasted 60"
+
+
+def test_the_kinds_that_may_be_asked_for_are_those_there_are():
+    (option,) = (p for p in cli.emulate.params if p.name == "kind")
+    assert tuple(option.type.choices) == KINDS

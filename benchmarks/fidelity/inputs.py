@@ -5,7 +5,7 @@
 In every shell of k, the filter that predicts the modes of simulated slices best from those of all channels is
 fitted on some boxes and tried on others. Printed is 1 - r between prediction and simulation, over that of plain
 second-order perturbation theory, which is what a network that starts from the channels has to improve on: it
-reaches about as far, but is not linear.
+reaches about as far, but is not linear. "Sums" are carried means times the density: a filter cannot multiply.
 """
 
 import argparse
@@ -20,6 +20,9 @@ from cosmogan.train.run import theory_of
 EDGES = (0.5, 1.5, 2.5, 3.5, 5.5, 7.5, 9.5, 12.5, 15.5, 19.5, 24.5)
 """Of the shells [fundamental wavenumber]."""
 RIDGE = 1e-6
+SCALE = 0.5
+"""rho_s of the logarithm log1p(rho / rho_s) [mean density]."""
+BOTH = LatentShape(kind="lpt", neighbours=1, carried=(0.5, 2.0))
 SHAPES = {
     "2lpt": LatentShape(kind="lpt", displacement="2lpt"),
     "zeldovich": LatentShape(kind="lpt", displacement="zeldovich"),
@@ -34,12 +37,30 @@ SHAPES = {
     "carried 0.5, 1, 2, 4, neighbours 1": LatentShape(
         kind="lpt", neighbours=1, carried=(0.5, 1.0, 2.0, 4.0)
     ),
+    "carried 0.5, 2 as sums, neighbours 1": BOTH,
+    "the same, means and sums": BOTH,
+    "the same, and the logarithm": BOTH,
 }
+SUMS = {
+    "carried 0.5, 2 as sums, neighbours 1": ("densities", "sums"),
+    "the same, means and sums": ("densities", "means", "sums"),
+    "the same, and the logarithm": ("densities", "logarithms", "means", "sums"),
+}
+"""Which channels are made of those of the latent; all others are as they are."""
 
 
-def covariances(fields, origins, latent, shell):
+def channels_of(latent, origins, wanted=("densities", "means")):
+    """Return channels (n, c, N, N) of slices: densities and what their matter carries, or made of these."""
+    views = latent.views(origins, [0] * len(origins))
+    rho = views[:, : latent.densities]
+    means = views[:, latent.densities :]
+    sums = means * np.tile(rho, (1, means.shape[1] // latent.densities, 1, 1))
+    parts = {"densities": rho, "means": means, "sums": sums, "logarithms": np.log1p(rho / SCALE)}
+    return np.concatenate([parts[name] for name in wanted], axis=1)
+
+
+def covariances(channels, fields, shell):
     """Return sum X X*, sum X Y* and sum |Y|^2 of the modes of each shell, from one box of slices."""
-    channels = latent.views(origins, [0] * len(origins))
     x, y = (np.fft.rfft2(part, axes=(-2, -1)) for part in (channels, fields))
     found = []
     for number in range(1, len(EDGES)):
@@ -82,7 +103,11 @@ def main():
     plain = None
     for name, shape in SHAPES.items():
         latent = make_latent(shape, theory, grid)
-        boxes = [covariances(fields[at] - 1, fields.origin[at], latent, shell) for at in rows]
+        wanted = SUMS.get(name, ("densities", "means"))
+        boxes = [
+            covariances(channels_of(latent, fields.origin[at], wanted), fields[at] - 1, shell)
+            for at in rows
+        ]
         found = left_open(boxes, given.fit)
         if plain is None:
             plain = found

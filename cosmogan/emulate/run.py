@@ -62,7 +62,7 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
         What makes them.
     parameters : dict of str to float, optional
-        Cosmology and redshift; the first trained ones by default.
+        Cosmology and redshift, as for `cosmogan.emulate.sample.Emulator.sample`.
     force : bool
         Answer outside the trained range too; the data set is then marked as extrapolated.
     workers : int, optional

@@ -121,8 +121,8 @@ class Emulator:
         force : bool
             Answer outside the trained range too, where nobody knows how wrong it is.
         **parameters : float
-            Cosmology and redshift; those not given are the first trained ones. Between the trained
-            ones CAMB is asked for spectra.
+            Cosmology and redshift. What did not vary in the training need not be given, nor the
+            redshift, which is else the lowest. Between the trained ones CAMB is asked for spectra.
 
         Returns
         -------
@@ -132,7 +132,8 @@ class Emulator:
         Raises
         ------
         RecipeError
-            If the parameters lie outside the trained range, or count or seed make no sense.
+            If a parameter of many trained ones is not given, they lie outside the trained range, or
+            count or seed make no sense.
         """
         if count < 1 or seed < 0 or start < 0:
             raise RecipeError(
@@ -212,20 +213,26 @@ class Emulator:
         Parameters
         ----------
         parameters : dict of str to float
-            Those not given are the first trained ones.
+            As for `sample`.
         force : bool
             Whether they may lie outside the trained range.
 
         Raises
         ------
         RecipeError
-            If a name is unknown, or they lie outside the trained range.
+            If a name is unknown or missing, or they lie outside the trained range.
         """
         names = self.theory.names
         unknown = set(parameters) - set(names)
         if unknown:
             raise RecipeError(f"{sorted(unknown)}: no parameter of this network; it has {names}")
-        usual = dict(zip(names, self.theory.parameters[0], strict=True))
+        low, high = self.theory.domain
+        usual = dict(zip(names, low, strict=True))
+        for name, least, most in zip(names, low, high, strict=True):
+            if name not in parameters and name != "redshift" and least < most:
+                raise RecipeError(
+                    f"{name}: the network was trained at {least:g} to {most:g}; say which is meant"
+                )
         asked = tuple(float((usual | parameters)[name]) for name in names)
         row = self.theory.find(asked)
         if row is not None:

@@ -58,7 +58,9 @@ class Boxes:
             try:
                 tensors, _ = checkpoint.load(path)
             except CheckpointError as error:
-                raise CheckpointError(f"{path}: a damaged box; delete it, train again") from error
+                raise CheckpointError(
+                    f"{path}: a box that is missing or damaged; `cosmogan train` makes it again"
+                ) from error
             self._mapped[key] = tensors[_BOX].numpy()
         return self._mapped[key]
 

@@ -5,6 +5,7 @@ small scales, and painted (`cosmogan.initial.displaced_matter`). They know the c
 seed of a simulation they are what theory knows of that very simulation.
 """
 
+import contextlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.errors import LayoutError
+from cosmogan.errors import CheckpointError, LayoutError
 from cosmogan.fields.cut import cut_slabs
 from cosmogan.fields.cut import origins as make_origins
 from cosmogan.initial import crossing_radius, displaced_matter, linear_modes
@@ -123,15 +124,19 @@ class LptLatent:
         return self._cut(origins, rows, [0, *away], slice(None))
 
     def keep(self, seed: int, row: int) -> None:
-        """Make a box and write it to the folder of boxes, unless it is there.
+        """Make a box and write it to the folder of boxes, unless it is there and undamaged.
 
         Raises
         ------
         ResourceError
             If the disk is full or may not be written.
         """
-        if self.kept is not None and (seed, row) not in self.kept:
-            self.kept.write(seed, row, self._make_box(seed, row))
+        if self.kept is None:
+            return
+        with contextlib.suppress(CheckpointError):
+            self.kept.read(seed, row)
+            return
+        self.kept.write(seed, row, self._make_box(seed, row))
 
     def _cut(
         self, origins: NDArray[np.void], rows: Sequence[int], away: list[int], fields: slice

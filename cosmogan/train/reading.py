@@ -98,11 +98,12 @@ def free_exam(
     They are held against the boxes of both sides: a few validation boxes alone scatter by tens of
     per cent in the bispectrum, and would choose by luck.
     """
-    rows = rows_of(training, theory)
-    chosen = np.linspace(0, len(rows) - 1, FIELDS).astype(int)
-    truth = [fields[spread(fields)] for fields in (training, validation)]
-    origins = latent.origins(seed, range(FIELDS))
-    return Exam(origins, rows[chosen].tolist(), np.concatenate(truth))
+    held = [(fields, spread(fields)) for fields in (training, validation)]
+    truth = np.concatenate([fields[some] for fields, some in held])
+    # at the parameters of the truth, as often
+    rows = np.concatenate([rows_of(fields, theory)[some] for fields, some in held])
+    chosen = np.arange(FIELDS) * len(rows) // FIELDS
+    return Exam(latent.origins(seed, range(FIELDS)), rows[chosen].tolist(), truth)
 
 
 class Referee:

@@ -104,8 +104,9 @@ def train(
                 displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
+    if outcome.get("complete") or "error" in outcome:  # nobody will go on from here
+        shutil.rmtree(plan.boxes, ignore_errors=True)
     _raise(outcome, run)
-    shutil.rmtree(plan.boxes, ignore_errors=True)
     progress(images, images)
     return weights
 

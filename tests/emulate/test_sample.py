@@ -334,6 +334,14 @@ def test_what_makes_no_sense_is_refused_in_one_line(emulator, options, message):
     assert "\n" not in str(error.value)
 
 
+def test_of_many_cosmologies_one_must_be_named(tmp_path):
+    points = ((0.2, 0.0), (0.4, 0.0))
+    emulator = load(write_run(tmp_path / "run", "lpt", parameters=points))
+    with pytest.raises(RecipeError, match=r"Omega_m: the network was trained at 0.2 to 0.4; say"):
+        emulator.sample(1, SEED)
+    assert emulator.sample(1, SEED, Omega_m=0.4).parameters == {"Omega_m": 0.4, "redshift": 0.0}
+
+
 def test_between_trained_parameters_it_answers_with_spectra_of_their_own(emulator):
     late, middle = (emulator.sample(8, SEED, redshift=z) for z in (0.0, 0.5))
     assert middle.parameters == {"Omega_m": 0.3, "redshift": 0.5}

@@ -49,8 +49,13 @@ def test_a_damaged_box_is_refused(theory, tmp_path):
     content = bytearray(path.read_bytes())
     content[-7] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="a damaged box; delete it"):
+    with pytest.raises(
+        CheckpointError, match="missing or damaged; `cosmogan train` makes it again"
+    ):
         kept(theory, tmp_path).views(origin, [0])
+    kept(theory, tmp_path).keep(int(origin["seed"][0]), 0)
+    expected = LptLatent(theory, 8, 1, RADII).views(origin, [0])
+    np.testing.assert_array_equal(kept(theory, tmp_path).views(origin, [0]), expected)
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,17 @@ def test_a_free_exam_asks_for_new_fields_and_holds_both_sides(
     assert len(exam.rows) == 40
     assert exam.rows.count(0) == pytest.approx(20, abs=2)
     assert not np.array_equal(free_exam(*epochs, latent, two_epochs, 78).origins, exam.origins)
+
+
+def test_a_free_exam_asks_for_the_parameters_of_both_sides_as_often_as_they_hold_them(
+    tmp_path, write_fields, theory, two_epochs, monkeypatch
+):
+    """Where the sides are of other universes, a perfect network would else not be perfect."""
+    monkeypatch.setattr(module, "FIELDS", 60)
+    training = write_fields(tmp_path / "train.fields", theory, boxes=2)
+    validation = write_fields(tmp_path / "validation.fields", two_epochs, boxes=1, first=9)
+    latent = make_latent(LatentShape(kind="gaussian"), two_epochs, 16)
+    exam = free_exam(training, validation, latent, two_epochs, 77)
+    early = np.concatenate([side.parameters[:, 1] for side in (training, validation)]) == 1.0
+    assert 0 < early.mean() < 0.5
+    assert exam.rows.count(1) / 60 == pytest.approx(early.mean(), abs=0.03)

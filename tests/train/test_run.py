@@ -1,5 +1,6 @@
 """Training through Ray Train, on a universe of 16 x 16 cells."""
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from cosmogan.models import checkpoint
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape
 from cosmogan.recipe import Recipe
+from cosmogan.train import run
 from cosmogan.train.data import rows_of
 from cosmogan.train.place import Place
 from cosmogan.train.run import crew, displace, gather, identity, theory_of, train
@@ -252,3 +254,24 @@ def test_boxes_are_displaced_on_the_cluster_and_the_loop_takes_them(
     assert Loop(bare, Place()).run()
     one, other = (checkpoint.load(Path(p.folder) / "weights.safetensors")[0] for p in (plan, bare))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "stay"),
+    [
+        ({"complete": True}, None, False),
+        ({"complete": False}, Stopped, True),
+        ({"error": "TrainingError", "message": "diverged"}, TrainingError, False),
+    ],
+)
+def test_boxes_stay_as_long_as_the_training_may_go_on(
+    folder, ray_session, monkeypatch, outcome, error, stay
+):
+    def displaced(path, stopped):
+        (path.parent / "boxes").mkdir()
+
+    monkeypatch.setattr(run, "displace", displaced)
+    monkeypatch.setattr(run, "_fit", lambda *_: outcome)
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        train(recipe(latent="lpt"), folder)
+    assert (folder / "run" / "boxes").exists() == stay
