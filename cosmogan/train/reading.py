@@ -3,11 +3,12 @@
 A reading is taken at every checkpoint from the same seeds. Its score is the mean deviation in
 units of the recipe's tolerances, so the checkpoint that users get is chosen by the same rule as
 the verdict is spoken, on other simulations. A latent that knows the initial conditions makes the
-validation simulations themselves, and cosmic variance cancels.
+validation simulations themselves, and cosmic variance cancels. Where parameters vary, each corner of
+their range is read by itself, lest errors of opposite sign cancel.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +40,11 @@ class Reading:
     score : float
         Mean deviation over statistics, in tolerances; smaller is better.
     errors : dict of str to float
-        Mean |ratio - 1| over the judged bins of each statistic.
+        Mean |ratio - 1| over the judged bins of each statistic, and over the corners.
     mean_density : float
         Of the generated fields [mean of the simulations].
     scatter : float
-        Scatter of log P over fields, generated over simulated, averaged over bins.
+        Scatter of log P over fields, generated over simulated, averaged over bins and corners.
     touched : float
         Fraction of cells in the soft ceiling.
     gap_validation : float
@@ -76,18 +77,29 @@ class Exam:
         Of the theory.
     truth : (m, N, ...) float32 ndarray
         Fields of simulations, density over mean.
+    corners : tuple of (n,) and (m,) ndarray of int
+        Where in the trained range each of the one and the other lies.
     """
 
     origins: NDArray[np.void]
     rows: list[int]
     truth: NDArray[np.float32]
+    corners: tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def corners(theory: Theory, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return in which corner of the trained range each row of the theory lies: a bit a parameter."""
+    middle = np.mean(theory.domain, axis=0)
+    upper = theory.parameters[rows] > middle
+    return upper @ (1 << np.arange(upper.shape[1]))
 
 
 def paired_exam(validation: FieldSet, theory: Theory) -> Exam:
     """Ask for validation fields from their own initial conditions."""
     chosen = spread(validation, FIELDS)
-    rows = rows_of(validation, theory)[chosen].tolist()
-    return Exam(validation.origin[chosen], rows, validation[chosen])
+    rows = rows_of(validation, theory)[chosen]
+    corner = corners(theory, rows)
+    return Exam(validation.origin[chosen], rows.tolist(), validation[chosen], (corner, corner))
 
 
 def free_exam(
@@ -102,8 +114,9 @@ def free_exam(
     truth = np.concatenate([fields[some] for fields, some in held])
     # at the parameters of the truth, as often
     rows = np.concatenate([rows_of(fields, theory)[some] for fields, some in held])
-    chosen = np.arange(FIELDS) * len(rows) // FIELDS
-    return Exam(latent.origins(seed, range(FIELDS)), rows[chosen].tolist(), truth)
+    asked = rows[np.arange(FIELDS) * len(rows) // FIELDS]
+    corner = corners(theory, asked), corners(theory, rows)
+    return Exam(latent.origins(seed, range(FIELDS)), asked.tolist(), truth, corner)
 
 
 class Referee:
@@ -111,8 +124,8 @@ class Referee:
 
     Parameters
     ----------
-    truth : (n, N, ...) float32 ndarray
-        Fields of simulations, density over mean.
+    exam : Exam
+        The simulations, and what they are held against.
     layout : Layout
         Theirs.
     tolerance : mapping of str to float
@@ -123,7 +136,7 @@ class Referee:
 
     def __init__(
         self,
-        truth: NDArray[np.float32],
+        exam: Exam,
         layout: Layout,
         *,
         tolerance: Mapping[str, float],
@@ -131,7 +144,9 @@ class Referee:
     ) -> None:
         self.box_size, self.tolerance = layout.box_size, dict(tolerance)
         self.k_limit = k_max * np.pi / layout.cell_size
-        self.truth = self.measure(truth)
+        self.truth = self.measure(exam.truth)
+        made, true = exam.corners
+        self._pairs = [(made == c, true == c) for c in np.intersect1d(made, true)]
 
     def measure(self, fields: NDArray[np.float32]) -> dict[str, Statistic]:
         """Measure fields (n, N, ...), density over mean, as those of the simulations were."""
@@ -147,16 +162,21 @@ class Referee:
     ) -> Reading:
         """Compare generated fields (n, N, ...), density over mean, with the simulations."""
         made = self.measure(fields)
-        errors = {
-            name: _deviation(made[name], truth, self.judged(truth))
+        pairs = {
+            name: [(_take(made[name], a), _take(truth, b)) for a, b in self._pairs]
             for name, truth in self.truth.items()
         }
+        errors = {
+            name: float(np.mean([_deviation(*pair, self.judged(pair[1])) for pair in of]))
+            for name, of in pairs.items()
+        }
+        scatter = [_scatter(*pair, self.judged(pair[1])) for pair in pairs["power"]]
         return Reading(
             images=images,
             score=float(np.mean([errors[n] / self.tolerance[n] for n in sorted(errors)])),
             errors=errors,
             mean_density=float(np.mean(fields, dtype=np.float64)),
-            scatter=_scatter(made["power"], self.truth["power"], self.judged(self.truth["power"])),
+            scatter=float(np.mean(scatter)),
             touched=touched,
             gap_validation=gap_validation,
         )
@@ -164,6 +184,10 @@ class Referee:
     def judged(self, truth: Statistic) -> NDArray[np.intp]:
         """Return which bins of a statistic count."""
         return battery.judged_bins(truth, k_limit=self.k_limit, share=RARE)
+
+
+def _take(statistic: Statistic, fields: NDArray[np.bool_]) -> Statistic:
+    return replace(statistic, samples=statistic.samples[fields])
 
 
 def _deviation(made: Statistic, truth: Statistic, judged: NDArray[np.intp]) -> float:

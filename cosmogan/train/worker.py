@@ -127,7 +127,7 @@ class Loop:
             seed = derive_seed(plan.seed, 2)
             self.exam = free_exam(fields, validation, latent, theory, seed)
         self.referee = (
-            Referee(self.exam.truth, self.layout, tolerance=plan.tolerance, k_max=plan.k_max)
+            Referee(self.exam, self.layout, tolerance=plan.tolerance, k_max=plan.k_max)
             if place.first
             else None
         )
