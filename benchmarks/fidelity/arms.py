@@ -16,16 +16,20 @@ class Arm:
         In words, for the table.
     train : dict
         Keys of [train] that differ from the default.
+    predictor : float
+        Share of the time in which a network learns to predict the mean, before the game.
     """
 
     what: str
     train: dict[str, Any] = field(default_factory=dict)
+    predictor: float = 0.0
 
-    def recipe(self, base: Recipe, *, seed: int, images: int) -> Recipe:
-        """Return the recipe of this arm, with so many images shown."""
+    def recipe(self, base: Recipe, *, seed: int, images: int, before: int = 0) -> Recipe:
+        """Return the recipe of this arm, with so many images shown, and so many before the game."""
         content = base.model_dump()
         # as many readings, and the same memory of the averaged weights, whatever the length
         schedule = {"images": images, "validate_every": max(images // 10, 1), "seed": seed}
+        schedule["predictor_images"] = before
         content["train"] |= schedule | self.train
         return Recipe.model_validate(content)
 
@@ -57,6 +61,11 @@ ARMS = {
     "carried-neighbours-1-mean-10": Arm(
         "carries the initial density, one slab on either side, mean of draws 10",
         {"carried": CARRIED, "neighbours": 1, "mean_weight": 10.0},
+    ),
+    "predicted": Arm(
+        "mean predicted, in a quarter of the time, from what carried-neighbours-1 sees",
+        {"carried": CARRIED, "neighbours": 1},
+        predictor=0.25,
     ),
     "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}),
     "zeldovich": Arm("latent: plain first order", {"displacement": "zeldovich"}),

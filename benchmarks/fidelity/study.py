@@ -64,7 +64,8 @@ def run(name, seed, minutes, runs, recipe_path):
         link = folder / f"{split}.fields"
         if not link.exists():
             link.symlink_to((data / f"{split}.fields").absolute())
-    recipe = ARMS[name].recipe(base, seed=seed, images=_images(name, base, folder, minutes))
+    images, before = _images(name, base, folder, minutes)
+    recipe = ARMS[name].recipe(base, seed=seed, images=images, before=before)
     pipeline.run(recipe, folder, screen=screen)
     card = scorecard(folder) | {"arm": name, "seed": seed, "minutes": minutes}
     if "pairs" in card:
@@ -93,21 +94,35 @@ def against_2lpt(recipe, folder):
 
 
 def _images(name, base, folder, minutes):
-    """Return how many fields the training may show; measured once, and then what the folder says."""
-    plan = folder / "recipe.toml"
+    """Return how many fields the training may show, in the game and before it.
+
+    It is measured once, and then what the folder says.
+    """
+    plan, arm = folder / "recipe.toml", ARMS[name]
     if plan.exists():
-        return read(plan).train.images
+        table = read(plan).train
+        return table.images, table.predictor_images
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for split in SIMULATED:
             Path(scratch, f"{split}.fields").symlink_to((folder / f"{split}.fields").absolute())
-        trial = ARMS[name].recipe(base, seed=1, images=TRIAL)
+        trial = arm.recipe(base, seed=1, images=TRIAL, before=TRIAL if arm.predictor else 0)
         train(trial, scratch)
         lines = Path(scratch, "run/log.jsonl").read_text(encoding="utf-8").splitlines()
-        steps = [line for line in map(json.loads, lines) if line["event"] == "step"]
-    first, last = steps[len(steps) // 3], steps[-1]
-    speed = (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])
+        found = [json.loads(line) for line in lines]
     batch = trial.train.batch
-    return math.ceil(60 * minutes * speed / batch) * batch
+    shares = {"step": 1 - arm.predictor, "predict": arm.predictor}
+    game, before = (
+        math.ceil(60 * minutes * share * _speed(found, event) / batch) * batch if share else 0
+        for event, share in shares.items()
+    )
+    return game, before
+
+
+def _speed(lines, event):
+    """Return fields a second, from the second third of a trial on."""
+    steps = [line for line in lines if line["event"] == event]
+    first, last = steps[len(steps) // 3], steps[-1]
+    return (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])
 
 
 def scorecard(folder):

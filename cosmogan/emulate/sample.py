@@ -97,7 +97,9 @@ class Emulator:
         theory, generator = weights.theory, weights.generator
         start = _BARE.get(kind, weights.latent)
         self.latent = make_latent(start, theory, weights.layout.grid)
-        self.source = Source(self.latent, theory, generator.scaling, generator.shape)
+        self.source = Source(
+            self.latent, theory, generator.scaling, generator.shape, weights.predictor
+        )
         self._elsewhere: tuple[tuple[float, ...], Emulator] | None = None  # the last one asked for
 
     @property

@@ -49,12 +49,18 @@ class GeneratorShape:
         Number of parameters (cosmology, redshift) that vary in the training set.
     latents : int
         Channels of the latent.
+    blocks : int
+        Residual blocks in a row, at each level.
+    noisy : bool
+        Whether it is given white noise; without it makes one field of a latent, no draws.
     """
 
     dimension: int
     widths: tuple[int, ...]
     conditions: int = 0
     latents: int = 1
+    blocks: int = 1
+    noisy: bool = True
 
     @property
     def stride(self) -> int:
@@ -63,6 +69,8 @@ class GeneratorShape:
 
     def noise_grids(self, grid: int) -> tuple[int, ...]:
         """Return the cells per side of each white-noise channel."""
+        if not self.noisy:
+            return ()
         return (grid, *(grid // 2 ** (level + 2) for level in range(len(self.widths) - 1)))
 
     def as_dict(self) -> dict[str, object]:
@@ -85,20 +93,24 @@ class Generator(nn.Module):
         super().__init__()
         self.shape, self.scaling = shape, scaling
         d, widths = shape.dimension, shape.widths
-        depth = 2 * len(widths) - 1
+        depth = shape.blocks * (2 * len(widths) - 1)
 
-        def block(width: int) -> ResidualBlock:
-            return ResidualBlock(d, width, depth=depth, conditions=shape.conditions)
+        def blocks(width: int) -> nn.ModuleList:
+            each = (
+                ResidualBlock(d, width, depth=depth, conditions=shape.conditions)
+                for _ in range(shape.blocks)
+            )
+            return nn.ModuleList(each)
 
-        self.stem = Convolution(d, (shape.latents + 1) * 2**d, widths[0], width=1)
-        self.down = nn.ModuleList(block(w) for w in widths)
+        self.stem = Convolution(d, (shape.latents + shape.noisy) * 2**d, widths[0], width=1)
+        self.down = nn.ModuleList(blocks(w) for w in widths)
         self.narrow = nn.ModuleList(
-            Convolution(d, fine + 1, coarse, width=1) for fine, coarse in pairwise(widths)
+            Convolution(d, fine + shape.noisy, coarse, width=1) for fine, coarse in pairwise(widths)
         )
         self.widen = nn.ModuleList(
             Convolution(d, coarse, fine, width=1, bias=False) for fine, coarse in pairwise(widths)
         )
-        self.up = nn.ModuleList(block(w) for w in widths[:-1])
+        self.up = nn.ModuleList(blocks(w) for w in widths[:-1])
         self.unfold = Convolution(d, widths[0], HEAD_CHANNELS * 2**d, width=1)
         self.head = Convolution(d, HEAD_CHANNELS, 1, gain=0.0)
 
@@ -112,7 +124,7 @@ class Generator(nn.Module):
         latent : (n, latents, N, ...) tensor
             The physical latent in training space; its first channel is what the network changes.
         noise : sequence of (n, 1, M, ...) tensors
-            White noise at each resolution of `GeneratorShape.noise_grids`.
+            White noise at each resolution of `GeneratorShape.noise_grids`, none if it takes none.
         conditions : (n, conditions) tensor, optional
             Parameters, scaled to about [-1, 1].
 
@@ -121,22 +133,28 @@ class Generator(nn.Module):
         (n, 1, N, ...) tensor
             Fields in training space, inside its range.
         """
-        x = self.stem(space_to_depth(torch.cat([latent, noise[0]], 1)))
+        x = self.stem(space_to_depth(torch.cat([latent, *noise[:1]], 1)))
         y: Tensor = latent[:, :1] + self._change(x, noise, conditions)
         return self.scaling.saturate(y, torch)
 
     def _change(self, x: Tensor, noise: Sequence[Tensor], conditions: Tensor | None) -> Tensor:
         skips = []
-        for level, block in enumerate(self.down):
+        for level, blocks in enumerate(self.down):
             if level:
-                x = self.narrow[level - 1](torch.cat([halve(x), noise[level]], 1))
-            x = block(x, conditions)
+                x = self.narrow[level - 1](torch.cat([halve(x), *noise[level : level + 1]], 1))
+            x = _through(blocks, x, conditions)
             skips.append(x)
         for level in reversed(range(len(self.up))):
             x = skips[level] + self.widen[level](double(x))
-            x = self.up[level](x, conditions)
+            x = _through(self.up[level], x, conditions)
         change: Tensor = self.head(activate(depth_to_space(self.unfold(x))))
         return change
+
+
+def _through(blocks: nn.Module, x: Tensor, conditions: Tensor | None) -> Tensor:
+    for block in blocks.children():
+        x = block(x, conditions)
+    return x
 
 
 def receptive_radius(shape: GeneratorShape) -> int:
@@ -146,23 +164,23 @@ def receptive_radius(shape: GeneratorShape) -> int:
     """
     size = 64 * shape.stride
     starts = size // 2 + np.arange(shape.stride)
-    reached = [_follow(np.arange(size) == start, len(shape.widths)) for start in starts]
+    reached = [_follow(np.arange(size) == start, shape) for start in starts]
     return max(
         int(np.abs(np.flatnonzero(cells) - start).max())
         for cells, start in zip(reached, starts, strict=True)
     )
 
 
-def _follow(cells: NDArray[np.bool_], levels: int) -> NDArray[np.bool_]:
-    return _grow(np.repeat(_follow_level(_halve(cells), levels), 2))
+def _follow(cells: NDArray[np.bool_], shape: GeneratorShape) -> NDArray[np.bool_]:
+    return _grow(np.repeat(_follow_level(_halve(cells), len(shape.widths), shape.blocks), 2))
 
 
-def _follow_level(cells: NDArray[np.bool_], levels: int) -> NDArray[np.bool_]:
-    cells = _grow(cells)
+def _follow_level(cells: NDArray[np.bool_], levels: int, blocks: int) -> NDArray[np.bool_]:
+    cells = _grow(cells, blocks)
     if levels == 1:
         return cells
-    coarse = _follow_level(_halve(_grow(cells)), levels - 1)
-    return _grow(cells | _grow(np.repeat(coarse, 2)))
+    coarse = _follow_level(_halve(_grow(cells)), levels - 1, blocks)
+    return _grow(cells | _grow(np.repeat(coarse, 2)), blocks)
 
 
 def _halve(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -170,5 +188,7 @@ def _halve(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return halved
 
 
-def _grow(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return cells | np.roll(cells, 1) | np.roll(cells, -1)
+def _grow(cells: NDArray[np.bool_], times: int = 1) -> NDArray[np.bool_]:
+    for _ in range(times):
+        cells = cells | np.roll(cells, 1) | np.roll(cells, -1)
+    return cells

@@ -60,24 +60,42 @@ class Source:
         Training space.
     shape : GeneratorShape
         Of the network that is fed.
+    predictor : Generator, optional
+        Predicts the mean of what a latent leaves open, which is then the first of its channels.
     """
 
     def __init__(
-        self, latent: Latent, theory: Theory, scaling: Scaling, shape: GeneratorShape
+        self,
+        latent: Latent,
+        theory: Theory,
+        scaling: Scaling,
+        shape: GeneratorShape,
+        predictor: Generator | None = None,
     ) -> None:
         self.latent, self.theory, self.scaling, self.shape = latent, theory, scaling, shape
+        self.predictor = predictor
 
     def latents(self, origins: NDArray[np.void], rows: Sequence[int]) -> Tensor:
         """Return latents (n, c, N, ...) for origins and rows of the theory, densities in training space."""
         views = self.latent.views(origins, rows)
         known = views[:, : self.latent.densities]
         views[:, : self.latent.densities] = self.scaling.forward(known)
-        return torch.from_numpy(views)
+        latents = torch.from_numpy(views)
+        if self.predictor is None:
+            return latents
+        return torch.cat([self._predict(self.predictor, latents, rows), latents], 1)
 
     def conditions(self, rows: Sequence[int], device: str = "cpu") -> Tensor | None:
         """Return the scaled parameters (n, c) of rows of the theory, None if none varies."""
         scaled = self.theory.conditions(self.theory.parameters[list(rows)])
         return torch.from_numpy(scaled).to(device) if scaled.size else None
+
+    @torch.no_grad()
+    def _predict(self, predictor: Generator, latents: Tensor, rows: Sequence[int]) -> Tensor:
+        device = next(predictor.parameters()).device
+        given = latents.to(device)
+        predicted: Tensor = predictor(given, (), self.conditions(rows, str(device)))
+        return predicted.to(latents.device)
 
     def draw(
         self, latents: Tensor, seeds: Sequence[int], rows: Sequence[int], device: str = "cpu"

@@ -28,6 +28,8 @@ class Weights:
     ----------
     generator : Generator
         In evaluation mode, without gradients.
+    predictor : Generator or None
+        Predicts the mean, before it.
     latent : LatentShape
         What the generator starts from.
     theory : Theory
@@ -41,6 +43,7 @@ class Weights:
     """
 
     generator: Generator
+    predictor: Generator | None
     latent: LatentShape
     theory: Theory
     layout: Layout
@@ -48,11 +51,12 @@ class Weights:
     content: dict[str, Any]
 
 
-def save_weights(
+def save_weights(  # noqa: PLR0913  (a keyword for each part of the file)
     path: Path,
     generator: Generator,
     theory: Theory,
     *,
+    predictor: Generator | None = None,
     latent: LatentShape,
     layout: Layout,
     made_by: Mapping[str, str],
@@ -64,10 +68,13 @@ def save_weights(
         **prefixed("generator", generator.state_dict()),
         **prefixed("theory", spectra),
     }
+    if predictor is not None:
+        tensors |= prefixed("predictor", predictor.state_dict())
     content = {
         "format": FORMAT,
         "version": VERSION,
         "generator": generator.shape.as_dict(),
+        "predictor": predictor.shape.as_dict() if predictor else None,
         "scaling": generator.scaling.as_dict(),
         "latent": latent.as_dict(),
         "theory": about,
@@ -119,20 +126,30 @@ def unpack_theory(tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any
 
 
 def _unpack(tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: str) -> Weights:
-    shape = content["generator"] | {"widths": tuple(content["generator"]["widths"])}
-    generator = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
-    restore(generator, under("generator", tensors), path)
+    generator = _network("generator", tensors, content, path)
+    predictor = _network("predictor", tensors, content, path) if content["predictor"] else None
     theory = unpack_theory(under("theory", tensors), content["theory"])
     attributes = content["layout"]
     layout = Layout.from_attributes(attributes["attributes"], attributes["parameter_names"])
     latent = LatentShape.from_dict(content["latent"])
-    if make_latent(latent, theory, layout.grid).channels != generator.shape.latents:
+    channels = make_latent(latent, theory, layout.grid).channels + (predictor is not None)
+    if channels != generator.shape.latents:
         raise CheckpointError(f"{path}: a latent of another network ({latent}); train anew")
     return Weights(
-        generator=generator.requires_grad_(False).eval(),
+        generator=generator,
+        predictor=predictor,
         latent=latent,
         theory=theory,
         layout=layout,
         micro_batch=int(content["micro_batch"]),
         content=content,
     )
+
+
+def _network(
+    name: str, tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: str
+) -> Generator:
+    shape = content[name] | {"widths": tuple(content[name]["widths"])}
+    network = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
+    restore(network, under(name, tensors), path)
+    return network.requires_grad_(False).eval()

@@ -161,6 +161,11 @@ class TrainTable(Table):
     """Channels of the generator, from fine to coarse."""
     discriminator_widths: tuple[Count, ...] = (32, 64, 96, 96)
     """Channels of the discriminator, from fine to coarse."""
+    predictor_width: Count = 48
+    """Channels of the network that predicts the mean."""
+    predictor_images: Annotated[int, Field(ge=0)] = 0
+    """Real fields shown, before the game, to a network that predicts the mean of what the initial
+    conditions leave open; the generator starts from what it predicts. 0 for none."""
     learning_rate: Positive = 4e-4
     """Start of the cosine schedule; it ends at a twentieth."""
     gamma: Positive = 1.0
@@ -180,7 +185,7 @@ class TrainTable(Table):
 
     @model_validator(mode="after")
     def _fields_have_initial_conditions(self) -> Self:
-        for name in ("neighbours", "carried", "mean_weight"):
+        for name in ("neighbours", "carried", "predictor_images", "mean_weight"):
             if getattr(self, name) and self.latent != "lpt":
                 raise ValueError(f"{name} = {getattr(self, name)} needs latent = 'lpt'")
         return self

@@ -16,6 +16,9 @@ from cosmogan.models.generator import Generator, GeneratorShape, receptive_radiu
 from cosmogan.train.data import to_tensor
 from cosmogan.train.plan import Training
 
+PREDICTOR_BLOCKS = 2
+"""Residual blocks of the network that predicts the mean, all at half the resolution."""
+
 
 class Networks:
     """Both networks, the averaged generator, both optimisers and the clock.
@@ -39,8 +42,8 @@ class Networks:
             **prefixed("generator", self.generator.state_dict()),
             **prefixed("discriminator", self.discriminator.state_dict()),
             **prefixed("average", self.average.state_dict()),
-            **prefixed("adam_generator", _moments(self.adam_generator)),
-            **prefixed("adam_discriminator", _moments(self.adam_discriminator)),
+            **prefixed("adam_generator", moments(self.adam_generator)),
+            **prefixed("adam_discriminator", moments(self.adam_discriminator)),
         }
 
     def load(self, tensors: dict[str, Tensor], shown: int, where: str) -> None:
@@ -48,17 +51,55 @@ class Networks:
         restore(self.generator, under("generator", tensors), where)
         restore(self.discriminator, under("discriminator", tensors), where)
         restore(self.average, under("average", tensors), where)
-        _load_moments(self.adam_generator, under("adam_generator", tensors))
-        _load_moments(self.adam_discriminator, under("adam_discriminator", tensors))
+        load_moments(self.adam_generator, under("adam_generator", tensors))
+        load_moments(self.adam_discriminator, under("adam_discriminator", tensors))
         self.shown = shown
+
+
+def predictor_shape(plan: Training, layout: Layout, channels: int) -> GeneratorShape:
+    """Return the shape of the network that predicts the mean from so many channels of a latent."""
+    return GeneratorShape(
+        dimension=layout.dimension,
+        widths=(plan.predictor_width,),
+        blocks=PREDICTOR_BLOCKS,
+        conditions=plan.theory.num_conditions,
+        latents=channels,
+        noisy=False,
+    )
+
+
+def generator_shape(plan: Training, layout: Layout, channels: int) -> GeneratorShape:
+    """Return the shape of the generator that starts from a latent of so many channels.
+
+    Raises
+    ------
+    TrainingError
+        If it, and the predictor before it, would look farther than half the box.
+    """
+    predicts = plan.predictor_images > 0
+    shape = GeneratorShape(
+        dimension=layout.dimension,
+        widths=plan.generator_widths,
+        conditions=plan.theory.num_conditions,
+        latents=channels + predicts,
+    )
+    shapes = [shape, *([predictor_shape(plan, layout, channels)] if predicts else [])]
+    radius = sum(map(receptive_radius, shapes))
+    part, most = ("half", 2) if predicts else ("a quarter", 4)
+    if radius > layout.grid // most and layout.grid >= 64:
+        raise TrainingError(
+            f"generator_widths = {shape.widths}: the network would look {radius} cells far, "
+            f"{part} of {layout.grid} is the limit; drop a level"
+        )
+    return shape
 
 
 def build_networks(
     plan: Training,
-    layout: Layout,
+    shape: GeneratorShape,
+    scaling: Scaling,
     fields: NDArray[np.float32],
-    latents: NDArray[np.float32] | None = None,
-    channels: int = 1,
+    latents: Tensor | None = None,
     device: str = "cpu",
 ) -> Networks:
     """Make both networks as they are at the start of a training: the same for the same seed.
@@ -67,49 +108,27 @@ def build_networks(
     ----------
     plan : Training
         Widths and seed.
-    layout : Layout
-        Of the training fields.
+    shape : GeneratorShape
+        Of the generator.
+    scaling : Scaling
+        The training space.
     fields : (n, N, ...) float32 ndarray
-        Training fields that fix the scales, density over mean.
-    latents : (n, N, ...) float32 ndarray, optional
-        What they started from, density over mean, if the discriminator sees it.
-    channels : int
-        Of the latent.
+        Training fields that fix the scales of the discriminator, density over mean.
+    latents : (n, 1, N, ...) tensor, optional
+        What they start from, in training space, if the discriminator sees it.
     device : str
         Where the networks are to live.
-
-    Raises
-    ------
-    TrainingError
-        If the generator would look farther than a quarter of the box.
-    LayoutError
-        If the fields are constant or damaged.
     """
-    conditions = plan.theory.num_conditions
-    shape = GeneratorShape(
-        dimension=layout.dimension,
-        widths=plan.generator_widths,
-        conditions=conditions,
-        latents=channels,
-    )
-    radius = receptive_radius(shape)
-    if radius > layout.grid // 4 and layout.grid >= 64:
-        raise TrainingError(
-            f"generator_widths = {shape.widths}: the network would look {radius} cells far, "
-            f"a quarter of {layout.grid} is the limit; drop a level"
-        )
     judge = DiscriminatorShape(
-        dimension=layout.dimension,
-        grid=layout.grid,
+        dimension=shape.dimension,
+        grid=fields.shape[-1],
         widths=plan.discriminator_widths,
-        conditions=conditions,
-        latents=0 if latents is None else channels,
+        conditions=shape.conditions,
+        latents=0 if latents is None else shape.latents,
     )
-    scaling = Scaling.fit(fields, plan.density_scale)
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
-    own = None if latents is None else to_tensor(latents, scaling)
-    discriminator.fit(to_tensor(fields, scaling), own)
+    discriminator.fit(to_tensor(fields, scaling), latents)
     return Networks(generator.to(device), discriminator.to(device))
 
 
@@ -117,13 +136,14 @@ def _adam(module: nn.Module) -> torch.optim.Adam:
     return torch.optim.Adam(module.parameters(), lr=0.0, betas=(0.0, 0.95), eps=1e-8)
 
 
-def _moments(adam: torch.optim.Adam) -> dict[str, Tensor]:
+def moments(adam: torch.optim.Adam) -> dict[str, Tensor]:
     """Return the optimiser's state as tensors."""
     states = adam.state_dict()["state"]
     return {f"{i}.{name}": value for i, s in states.items() for name, value in s.items()}
 
 
-def _load_moments(adam: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+def load_moments(adam: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+    """Undo `moments`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, key = name.split(".", 1)

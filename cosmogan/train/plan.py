@@ -32,6 +32,8 @@ class Training:
         Length, fields a step over all workers, fields between readings.
     generator_widths, discriminator_widths : tuple of int
         Channels from fine to coarse.
+    predictor_width, predictor_images : int
+        Channels of the network that predicts the mean, and fields shown to it before the game; 0 for none.
     learning_rate, gamma, gamma_statistics, mean_weight : float
         As in the recipe.
     density_scale : float
@@ -63,6 +65,8 @@ class Training:
     validate_every: int
     generator_widths: tuple[int, ...]
     discriminator_widths: tuple[int, ...]
+    predictor_width: int
+    predictor_images: int
     learning_rate: float
     gamma: float
     gamma_statistics: float

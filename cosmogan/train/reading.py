@@ -27,6 +27,7 @@ RARE = 0.01
 """Bins of a distribution that hold less than this fraction of the cells are not judged."""
 READ = ("mean_density", "power", "bispectrum", "reduced_bispectrum", "pdf", "pdf_smoothed")
 """The statistics that choose a checkpoint."""
+_Rows = slice | NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,8 @@ def corners(theory: Theory, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return in which corner of the trained range each row of the theory lies: a bit a parameter."""
     middle = np.mean(theory.domain, axis=0)
     upper = theory.parameters[rows] > middle
-    return upper @ (1 << np.arange(upper.shape[1]))
+    corner: NDArray[np.int64] = upper @ (1 << np.arange(upper.shape[1]))
+    return corner
 
 
 def paired_exam(validation: FieldSet, theory: Theory) -> Exam:
@@ -146,7 +148,10 @@ class Referee:
         self.k_limit = k_max * np.pi / layout.cell_size
         self.truth = self.measure(exam.truth)
         made, true = exam.corners
-        self._pairs = [(made == c, true == c) for c in np.intersect1d(made, true)]
+        shared = np.intersect1d(made, true)
+        self._pairs: list[tuple[_Rows, _Rows]] = [(made == c, true == c) for c in shared]
+        if shared.size == 1:
+            self._pairs = [(slice(None), slice(None))]
 
     def measure(self, fields: NDArray[np.float32]) -> dict[str, Statistic]:
         """Measure fields (n, N, ...), density over mean, as those of the simulations were."""
@@ -186,7 +191,7 @@ class Referee:
         return battery.judged_bins(truth, k_limit=self.k_limit, share=RARE)
 
 
-def _take(statistic: Statistic, fields: NDArray[np.bool_]) -> Statistic:
+def _take(statistic: Statistic, fields: _Rows) -> Statistic:
     return replace(statistic, samples=statistic.samples[fields])
 
 

@@ -89,6 +89,7 @@ def train(
         If there is no such GPU, or workers died again and again.
     """
     run, images = Path(folder) / "run", recipe.train.images
+    before = recipe.train.predictor_images
     weights, flag = run / "weights.safetensors", run / "stop"
     wanted = identity(recipe, *_sides(Path(folder)))
     if weights.exists() and load_weights(weights).content["training"]["identity"] == wanted:
@@ -99,7 +100,7 @@ def train(
     with ray_cluster():
         plan = gather(recipe, Path(folder))
         path = plan.write()
-        with _touching(flag), _following(run / "log.jsonl", images, progress):
+        with _touching(flag), _following(run / "log.jsonl", before, images, progress):
             if plan.paired:
                 displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
@@ -107,7 +108,7 @@ def train(
     if outcome.get("complete") or "error" in outcome:  # nobody will go on from here
         shutil.rmtree(plan.boxes, ignore_errors=True)
     _raise(outcome, run)
-    progress(images, images)
+    progress(before + images, before + images)
     return weights
 
 
@@ -136,6 +137,8 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         validate_every=table.validate_every,
         generator_widths=table.generator_widths,
         discriminator_widths=table.discriminator_widths,
+        predictor_width=table.predictor_width,
+        predictor_images=table.predictor_images,
         learning_rate=table.learning_rate,
         gamma=table.gamma,
         gamma_statistics=table.gamma_statistics,
@@ -365,16 +368,19 @@ def _touching(flag: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _following(path: Path, images: int, progress: Progress) -> Iterator[None]:
-    """Report the last line of the log while the block runs."""
+def _following(path: Path, before: int, images: int, progress: Progress) -> Iterator[None]:
+    """Report the last line of the log, whose clock starts at -`before`, while the block runs."""
     done = threading.Event()
+
+    def tell() -> None:
+        progress(before + _shown(path, -before), before + images)
 
     def follow() -> None:
         while not done.wait(FOLLOW_SECONDS):
-            progress(_shown(path), images)
+            tell()
 
     thread = threading.Thread(target=follow, daemon=True)
-    progress(_shown(path), images)
+    tell()
     thread.start()
     try:
         yield
@@ -383,11 +389,11 @@ def _following(path: Path, images: int, progress: Progress) -> Iterator[None]:
         thread.join()
 
 
-def _shown(path: Path) -> int:
+def _shown(path: Path, start: int) -> int:
     try:
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - 4096, 0))
             lines = file.read().decode("utf-8", "replace").splitlines()
         return int(json.loads(lines[-1])["images"])
     except (OSError, IndexError, ValueError, KeyError):
-        return 0
+        return start

@@ -114,7 +114,7 @@ def step(
         gamma_summaries=schedule.gamma_statistics,
     )
     torch.autograd.backward(judgement.loss)
-    pairing = _move(networks.adam_discriminator, schedule, reduce, judgement.pairing)
+    pairing = move(networks.adam_discriminator, schedule.learning_rate, reduce, judgement.pairing)
     if not math.isfinite(pairing):
         return judgement, pairing
 
@@ -132,7 +132,7 @@ def step(
         error = misprediction(networks.discriminator, persuaded.real, generated, other)
         loss = loss + schedule.mean_weight * error
     torch.autograd.backward(loss)
-    moved = _move(networks.adam_generator, schedule, reduce, loss.detach())
+    moved = move(networks.adam_generator, schedule.learning_rate, reduce, loss.detach())
     if not math.isfinite(moved):
         return judgement, moved
     networks.shown += batch
@@ -146,7 +146,7 @@ def step(
     return judgement, pairing
 
 
-def _move(adam: torch.optim.Adam, schedule: Schedule, reduce: Reduce, loss: Tensor) -> float:
+def move(adam: torch.optim.Adam, learning_rate: float, reduce: Reduce, loss: Tensor) -> float:
     """Average the gradients and the loss over workers and step, unless anything is not finite."""
     parameters = [p for group in adam.param_groups for p in group["params"]]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -156,7 +156,7 @@ def _move(adam: torch.optim.Adam, schedule: Schedule, reduce: Reduce, loss: Tens
         pieces = flat[:-1].split_with_sizes([p.numel() for p in parameters])
         for parameter, piece in zip(parameters, pieces, strict=True):
             parameter.grad = piece.view_as(parameter)
-        adam.param_groups[0]["lr"] = schedule.learning_rate
+        adam.param_groups[0]["lr"] = learning_rate
         adam.step()
     adam.zero_grad(set_to_none=True)
     return float(flat[-1]) if finite else math.nan

@@ -27,17 +27,17 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
-from cosmogan.fields.store import open_fields
 from cosmogan.models import checkpoint
-from cosmogan.models.latent import make_latent
 from cosmogan.models.seeds import derive_seed
-from cosmogan.models.source import Source, generate
+from cosmogan.models.source import generate
 from cosmogan.models.weights import MICRO_BATCH, save_weights
-from cosmogan.train.data import TrainingFields, check_origins, check_training, rows_of, spread
+from cosmogan.train.data import check_origins
 from cosmogan.train.feed import Feed
-from cosmogan.train.networks import build_networks
+from cosmogan.train.material import Material
+from cosmogan.train.networks import build_networks, generator_shape
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
 from cosmogan.train.plan import Training
+from cosmogan.train.predict import Lesson
 from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
 from cosmogan.train.step import schedule, step
 
@@ -82,7 +82,34 @@ def train(plan: Training, place: Place | None = None) -> bool:
     here = place or Place()
     keep_memory()
     torch.set_num_threads(plan.threads)
-    return here.together(lambda: Loop(plan, here)).run()
+    loop = begin(plan, here)
+    return loop is not None and loop.run()
+
+
+def begin(plan: Training, place: Place) -> "Loop | None":
+    """Open the data, let the predictor learn if there is to be one, and build the networks.
+
+    Returns
+    -------
+    Loop or None
+        None if it was asked to stop before.
+
+    Raises
+    ------
+    TrainingError, SplitError, LayoutError, CheckpointError, ResourceError
+        As `train`.
+    """
+    if plan.batch % place.world:
+        raise ResourceError(
+            f"batch = {plan.batch} is not divisible by {place.world} workers; change one"
+        )
+    material = place.together(lambda: Material(plan))
+    lesson = None
+    if plan.predictor_images:
+        lesson = place.together(lambda: Lesson(plan, place, material))
+        if not lesson.learn():
+            return None
+    return place.together(lambda: Loop(plan, place, material, lesson))
 
 
 class Loop:
@@ -94,38 +121,37 @@ class Loop:
         What to do.
     place : Place
         Where this process stands.
+    material : Material
+        Fields and latents.
+    lesson : Lesson, optional
+        What came before: its predictor, and the time it took.
     """
 
-    def __init__(self, plan: Training, place: Place) -> None:
-        if plan.batch % place.world:
-            raise ResourceError(
-                f"batch = {plan.batch} is not divisible by {place.world} workers; change one"
-            )
+    def __init__(
+        self,
+        plan: Training,
+        place: Place,
+        material: Material,
+        lesson: Lesson | None = None,
+    ) -> None:
         self.plan, self.place = plan, place
         self.folder = Path(plan.folder)
-        fields, validation = open_fields(plan.train), open_fields(plan.validation)
-        check_training(fields, validation)
-        theory, self.layout = plan.theory, fields.layout
-        latent = make_latent(plan.latent, theory, self.layout.grid, plan.boxes)
-        some, known = spread(fields), None
-        if plan.paired:
-            known = latent.density(fields.origin[some], rows_of(fields, theory)[some].tolist())
+        self.layout, self.scaling = material.layout, material.scaling
+        shape = generator_shape(plan, material.layout, material.latent.channels)
+        self.source = material.source(shape, lesson.predictor if lesson else None)
+        known = material.known(self.source) if plan.paired else None
         self.networks = build_networks(
-            plan, self.layout, fields[some], known, latent.channels, place.device
+            plan, shape, material.scaling, material.sample, known, place.device
         )
-        generator = self.networks.generator
-        self.scaling = generator.scaling
-        self.source = Source(latent, theory, self.scaling, generator.shape)
-        self.feed, self.unseen = (
-            Feed(plan, TrainingFields(side, self.scaling, theory, plan.seed), self.source, place)
-            for side in (fields, validation)
-        )
+        sides = material.training, material.validation
+        self.feed, self.unseen = (Feed(plan, side, self.source, place) for side in sides)
         if plan.paired:
-            check_origins(self.feed.data, self.source)
-            self.exam = paired_exam(validation, theory)
+            check_origins(material.training, self.source)
+            self.exam = paired_exam(material.validation.fields, plan.theory)
         else:
+            fields, unseen = (side.fields for side in sides)
             seed = derive_seed(plan.seed, 2)
-            self.exam = free_exam(fields, validation, latent, theory, seed)
+            self.exam = free_exam(fields, unseen, material.latent, plan.theory, seed)
         self.referee = (
             Referee(self.exam, self.layout, tolerance=plan.tolerance, k_max=plan.k_max)
             if place.first
@@ -133,7 +159,8 @@ class Loop:
         )
         self.best = math.inf
         self.smoothed = math.log(2)
-        self.seconds = self.cpu_seconds = 0.0
+        self.before = lesson.seconds if lesson else 0.0
+        self.seconds, self.cpu_seconds = self.before, lesson.cpu_seconds if lesson else 0.0
 
     def run(self) -> bool:
         """Go from the newest checkpoint to the end; return whether the end was reached."""
@@ -191,7 +218,7 @@ class Loop:
                 penalty=float(judgement.penalty),
                 penalty_summaries=float(judgement.penalty_summaries),
                 cpu_seconds=self.cpu_seconds,
-                images_per_second=self.networks.shown / max(self.seconds, 1e-9),
+                images_per_second=self.networks.shown / max(self.seconds - self.before, 1e-9),
             )
 
     def _watch(self, pairing: float) -> None:
@@ -287,6 +314,7 @@ class Loop:
             self.folder / f"{name}.safetensors",
             self.networks.average,
             self.source.theory,
+            predictor=self.source.predictor,
             latent=self.plan.latent,
             layout=self.layout,
             made_by=self.plan.made_by,

@@ -41,11 +41,9 @@ def randomise():
 
 @pytest.fixture(scope="session")
 def make_generator(scaling, randomise):
-    def make(widths=(6, 6), *, dimension=2, conditions=0, latents=1, random=True, scale=0.8):
+    def make(widths=(6, 6), *, dimension=2, random=True, scale=0.8, **others):
         torch.manual_seed(1)
-        shape = GeneratorShape(
-            dimension=dimension, widths=widths, conditions=conditions, latents=latents
-        )
+        shape = GeneratorShape(dimension=dimension, widths=widths, **others)
         generator = Generator(shape, scaling)
         return randomise(generator, scale=scale) if random else generator
 

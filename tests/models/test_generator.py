@@ -68,13 +68,20 @@ def test_a_box_tiled_from_copies_gives_copies(make_generator, dimension):
 
 
 @pytest.mark.parametrize(
-    ("dimension", "widths", "grid"),
-    [(2, (3,), 16), (2, (3, 3), 48), (2, (2, 2, 2), 96), (3, (2, 2), 40)],
+    ("dimension", "widths", "blocks", "grid"),
+    [
+        (2, (3,), 1, 16),
+        (2, (3,), 3, 32),
+        (2, (3, 3), 1, 48),
+        (2, (3, 3), 2, 64),
+        (2, (2, 2, 2), 1, 96),
+        (3, (2, 2), 1, 40),
+    ],
 )
 def test_the_receptive_radius_is_the_farthest_cell_with_a_gradient(
-    make_generator, dimension, widths, grid
+    make_generator, dimension, widths, blocks, grid
 ):
-    generator = make_generator(widths, dimension=dimension).double()
+    generator = make_generator(widths, dimension=dimension, blocks=blocks).double()
     generator.scaling = WIDE  # a cell at the limit of the range would have no gradient
     stride = generator.shape.stride
     latent, noise, _ = inputs(generator, grid, count=1)
@@ -135,6 +142,16 @@ def test_noise_matters_at_every_resolution(make_generator, level):
     latent, noise, _ = inputs(generator, 32)
     other = [n + (i == level) for i, n in enumerate(noise)]
     assert (generator(latent, other) - generator(latent, noise)).abs().max() > 1e-3
+
+
+def test_without_noise_one_latent_has_one_field(make_generator):
+    generator = make_generator((6, 6), noisy=False, latents=2)
+    assert generator.shape.noise_grids(16) == ()
+    latent = torch.randn(3, 2, 16, 16)
+    out = generator(latent, ())
+    assert out.shape == (3, 1, 16, 16)
+    torch.testing.assert_close(generator(latent[:1], ()), out[:1])
+    assert not torch.allclose(generator(latent.flip(1), ()), out)
 
 
 def test_each_resolution_has_noise_of_its_own_grid():

@@ -162,6 +162,8 @@ def base_plan(sides, theory):
         validate_every=40,
         generator_widths=(4, 4),
         discriminator_widths=(4, 6),
+        predictor_width=4,
+        predictor_images=0,
         learning_rate=2e-3,
         gamma=1.0,
         gamma_statistics=0.5,
@@ -186,6 +188,7 @@ def base_plans(base_plan, simulated):
         base_plan,
         latent=LatentShape(kind="lpt", neighbours=1, carried=(1.0,)),
         mean_weight=1.0,
+        predictor_images=48,
         train=train,
         validation=validation,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cosmogan.train.album import SHOWN, Album, Board, draw
-from cosmogan.train.reading import Referee
+from cosmogan.train.reading import Exam, Referee
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def referee(sides, base_plan):
     truth = np.concatenate([side[:] for side in sides])
     tolerance, k_max = base_plan.tolerance, base_plan.k_max
-    return Referee(truth, sides[0].layout, tolerance=tolerance, k_max=k_max)
+    nowhere = np.zeros(len(truth), np.int64)
+    exam = Exam(np.empty(0), [], truth, (nowhere, nowhere))
+    return Referee(exam, sides[0].layout, tolerance=tolerance, k_max=k_max)
 
 
 def test_a_reading_leaves_a_picture(tmp_path, referee, sides):

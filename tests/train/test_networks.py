@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cosmogan.errors import LayoutError, TrainingError
-from cosmogan.train.networks import build_networks
+from cosmogan.fields.scaling import Scaling
+from cosmogan.train.networks import build_networks, generator_shape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,7 +25,9 @@ def build(base_plan, sides):
         grid = changes.pop("grid", layout.grid)
         wanted = replace(layout, grid=grid, box_size=grid * layout.cell_size)
         given = changes.pop("fields", np.tile(fields, (1, grid // 16, grid // 16)))
-        return build_networks(replace(base_plan, **changes), wanted, given)
+        plan = replace(base_plan, **changes)
+        shape = generator_shape(plan, wanted, 1)
+        return build_networks(plan, shape, Scaling.fit(given, plan.density_scale), given)
 
     return make
 

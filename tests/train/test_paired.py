@@ -15,8 +15,9 @@ from cosmogan.models.source import Source
 from cosmogan.models.weights import load_weights
 from cosmogan.train import reading
 from cosmogan.train.data import TrainingFields, check_origins
+from cosmogan.train.material import Material
 from cosmogan.train.place import Place
-from cosmogan.train.worker import Loop, train
+from cosmogan.train.worker import Loop, begin, train
 
 KINDS = ["gaussian", "lpt"]
 
@@ -101,8 +102,9 @@ def test_orientations_and_origins_are_those_of_the_fields(make_pair, simulated, 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("role", [0, 1])
 def test_the_shares_of_two_workers_are_that_of_one(plans, kind, role):
+    plan = replace(plans[kind], predictor_images=0)
     alone, *pair = (
-        Loop(plans[kind], Place(rank=rank, world=world)).feed.share(role, 0)
+        Loop(plan, Place(rank=rank, world=world), Material(plan)).feed.share(role, 0)
         for rank, world in ((0, 1), (0, 2), (1, 2))
     )
 
@@ -126,10 +128,10 @@ def test_the_shares_of_two_workers_are_that_of_one(plans, kind, role):
 
 def test_real_fields_are_paired_with_their_own_latents(plans):
     """Turned alike, and the generator starts from the very latents its judge sees."""
-    loop = Loop(plans["lpt"], Place())
+    loop = begin(plans["lpt"], Place())
     judged, persuaded = (loop.feed.share(role, 0) for role in (0, 1))
     for pairs in (judged, persuaded):
-        itself, before, behind = (pairs.latent[:, n : n + 1] for n in range(3))
+        _, itself, before, behind = (pairs.latent[:, n : n + 1] for n in range(4))
         own = alikeness(pairs.real, itself)
         assert own.min() > 0.6
         assert np.abs(alikeness(pairs.real, itself.flip(0))).max() < own.min()
@@ -141,7 +143,7 @@ def test_real_fields_are_paired_with_their_own_latents(plans):
 
 
 def test_a_lognormal_latent_has_nothing_to_do_with_the_field(plans):
-    loop = Loop(plans["gaussian"], Place())
+    loop = begin(plans["gaussian"], Place())
     pairs = loop.feed.share(0, 0)
     assert not loop.networks.discriminator.shape.latents
     assert np.abs(alikeness(pairs.real, pairs.draw.latent)).max() < 0.6
@@ -171,7 +173,7 @@ class Spy:
 def test_a_reading_remakes_the_validation_fields(plans):
     spy, plan = Spy(), replace(plans["lpt"], images=40)
     assert train(plan, Place(observers=[spy]))
-    loop = Loop(plan, Place())
+    loop = begin(plan, Place())
     truth = loop.exam.truth
     assert set(loop.exam.origins["simulation"].tolist()) == {10, 11}, "none was trained on"
     assert spy.fields[0].shape == truth.shape == (reading.FIELDS, 16, 16)
@@ -182,7 +184,7 @@ def test_a_reading_remakes_the_validation_fields(plans):
 
 
 def test_the_gap_of_the_sides_is_that_of_their_scores_beside_their_latents(plans):
-    loop = Loop(plans["lpt"], Place())
+    loop = begin(plans["lpt"], Place())
     network, scores, strangers = loop.networks.discriminator, [], []
     for feed in (loop.feed, loop.unseen):
         batch = feed.data.at(range(len(loop.unseen.data.rows)))
@@ -206,7 +208,7 @@ def test_parameters_that_vary_have_latents_of_their_own(
     plan = replace(
         plans["lpt"], train=train_path, validation=validation, theory=two_epochs, images=8, batch=8
     )
-    loop = Loop(plan, Place())
+    loop = begin(plan, Place())
     pairs, cursors = loop.feed.share(0, 0), range(8)
     rows = np.array(loop.feed.data.at(cursors).rows)
     contrast = pairs.latent.std(dim=(1, 2, 3)).numpy()

@@ -7,7 +7,7 @@ from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.statistics.power import power_spectra
 from cosmogan.train import reading as module
 from cosmogan.train.data import spread
-from cosmogan.train.reading import RARE, Referee, free_exam, paired_exam
+from cosmogan.train.reading import RARE, Exam, Referee, free_exam, paired_exam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = {
@@ -20,6 +20,13 @@ TOLERANCE = {
 }
 
 
+def referee_of(truth, layout, corners=None):
+    """A referee who knows these fields, all in one corner if none is named."""
+    nowhere = np.zeros(len(truth), np.int64)
+    exam = Exam(np.empty(0), [], truth, corners or (nowhere, nowhere))
+    return Referee(exam, layout, tolerance=TOLERANCE, k_max=0.7)
+
+
 @pytest.fixture(scope="module")
 def known(sides):
     """The fields that the referee compares with."""
@@ -28,7 +35,7 @@ def known(sides):
 
 @pytest.fixture(scope="module")
 def referee(sides, known):
-    return Referee(known, sides[0].layout, tolerance=TOLERANCE, k_max=0.7)
+    return referee_of(known, sides[0].layout)
 
 
 def test_the_simulations_themselves_have_no_error(referee, known):
@@ -133,9 +140,23 @@ def test_a_paired_exam_asks_for_the_fields_it_holds(epochs, two_epochs, monkeypa
 
 def test_who_answers_a_paired_exam_with_the_truth_has_no_error(epochs, two_epochs):
     exam = paired_exam(epochs[1], two_epochs)
-    referee = Referee(exam.truth, epochs[1].layout, tolerance=TOLERANCE, k_max=0.7)
+    referee = Referee(exam, epochs[1].layout, tolerance=TOLERANCE, k_max=0.7)
     assert referee.read(exam.truth, images=0).score == 0
-    assert referee.read(exam.truth[:6], images=0).score > 0
+    assert referee.read(exam.truth[::-1], images=0).score > 0
+
+
+def test_errors_of_opposite_sign_in_two_corners_do_not_cancel(epochs, two_epochs):
+    exam = paired_exam(epochs[1], two_epochs)
+    early = np.array(exam.rows) == 1
+    np.testing.assert_array_equal(exam.corners[0], exam.corners[1])
+    assert len(set(zip(exam.corners[0].tolist(), early.tolist(), strict=True))) == 2
+    factor = np.where(early, 1.2, 0.8).astype(np.float32)
+    answer = exam.truth * factor[:, None, None]
+    layout = epochs[1].layout
+    apart = referee_of(exam.truth, layout, exam.corners).read(answer, images=0).errors
+    assert apart["mean_density"] == pytest.approx(0.2, abs=1e-6)
+    together = referee_of(exam.truth, layout).read(answer, images=0).errors
+    assert together["mean_density"] < 0.05
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "lpt"])

@@ -24,7 +24,7 @@ from cosmogan.train import run
 from cosmogan.train.data import rows_of
 from cosmogan.train.place import Place
 from cosmogan.train.run import crew, displace, gather, identity, theory_of, train
-from cosmogan.train.worker import Loop
+from cosmogan.train.worker import begin
 
 pytestmark = pytest.mark.cluster
 
@@ -248,10 +248,10 @@ def test_boxes_are_displaced_on_the_cluster_and_the_loop_takes_them(
         raise AssertionError("made again")
 
     monkeypatch.setattr(LptLatent, "_make_box", fail)
-    assert Loop(plan, Place()).run()
+    assert begin(plan, Place()).run()
     monkeypatch.undo()
     bare = replace(plan, folder=f"{plan.folder}-bare")
-    assert Loop(bare, Place()).run()
+    assert begin(bare, Place()).run()
     one, other = (checkpoint.load(Path(p.folder) / "weights.safetensors")[0] for p in (plan, bare))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

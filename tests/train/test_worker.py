@@ -28,7 +28,7 @@ from cosmogan.models.weights import load_weights
 from cosmogan.train import reading, worker
 from cosmogan.train.data import TrainingFields
 from cosmogan.train.place import LogFile, Place
-from cosmogan.train.worker import STOPPED, Loop, train
+from cosmogan.train.worker import STOPPED, begin, train
 
 CLOCK = {"seconds", "cpu_seconds", "images_per_second"}
 
@@ -96,7 +96,8 @@ def forty(wholes):
 @pytest.mark.parametrize("kind", ["gaussian", "lpt"])
 def test_a_training_leaves_weights_checkpoints_and_a_log(wholes, kind):
     forty = wholes[kind]
-    assert set(forty) == {
+    lessons = {f"predictor/checkpoint-{shown:012d}.safetensors" for shown in (40, 48)}
+    assert set(forty) == (lessons if kind == "lpt" else set()) | {
         "checkpoints/checkpoint-000000000120.safetensors",
         "checkpoints/checkpoint-000000000160.safetensors",
         "log",
@@ -121,7 +122,8 @@ def test_a_training_leaves_weights_checkpoints_and_a_log(wholes, kind):
 def test_two_halves_equal_the_whole_to_the_last_bit(plans, wholes, kind, steps):
     """Also where a reading is due at the very step after which the run is stopped (20)."""
     plan, forty = plans[kind], wholes[kind]
-    assert not train(plan, here(plan, stopped=asked_to_stop_after(steps)))
+    before = plan.predictor_images // plan.batch
+    assert not train(plan, here(plan, stopped=asked_to_stop_after(before + steps)))
     assert checkpoints(plan.folder)[-1] == f"checkpoint-{4 * steps:012d}.safetensors"
     assert not (Path(plan.folder) / "weights.safetensors").exists()
     assert train(plan, here(plan))
@@ -143,6 +145,17 @@ def test_the_generators_of_the_whole_process_play_no_part(plan, forty):
 
     assert train(plan, here(plan, stopped=disturb))
     assert contents(plan.folder) == forty
+
+
+@pytest.mark.parametrize("steps", [5, 10])
+def test_a_predictor_that_was_cut_off_goes_on_where_it_stood(plans, wholes, steps):
+    plan = plans["lpt"]
+    assert not train(plan, here(plan, stopped=asked_to_stop_after(steps)))
+    assert not (Path(plan.folder) / "untrained.safetensors").exists(), "the game has not begun"
+    assert train(plan, here(plan))
+    left, whole = contents(plan.folder), wholes["lpt"]
+    old = {f"predictor/checkpoint-{4 * steps:012d}.safetensors"} - set(whole)
+    assert {name: left[name] for name in left.keys() - old} == whole
 
 
 @pytest.mark.parametrize("nth", [1, 2, 5])
@@ -211,7 +224,7 @@ def test_a_discriminator_that_has_won_ends_the_training(plan, monkeypatch):
     """Without a penalty, and against a generator that may not learn, the judge wins soon."""
     monkeypatch.setattr(worker, "LOST", 0.5)  # the memory of the level start fades in 50 steps
     easy = replace(plan, gamma=1e-9, gamma_statistics=1e-9, images=4000, learning_rate=1e-2)
-    loop = Loop(easy, here(easy))
+    loop = begin(easy, here(easy))
     loop.networks.adam_generator.step = lambda: None
     with pytest.raises(TrainingError, match="the discriminator has won for good after"):
         loop.run()
@@ -272,7 +285,7 @@ def test_missing_data_are_named(plan, tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_refused(plan):
     with pytest.raises(ResourceError, match="batch = 4 is not divisible by 3 workers"):
-        Loop(plan, Place(world=3))
+        begin(plan, Place(world=3))
 
 
 def test_networks_that_drift_apart_end_the_training(plan):
@@ -335,7 +348,13 @@ def test_two_processes_train_as_one(plans, tmp_path, kind):
     At a vanishing learning rate, since Adam's first moves are signs and magnify rounding.
     """
     pair, alone = (
-        replace(plans[kind], folder=str(tmp_path / name), images=8, learning_rate=1e-15)
+        replace(
+            plans[kind],
+            folder=str(tmp_path / name),
+            images=8,
+            learning_rate=1e-15,
+            predictor_images=4 if kind == "lpt" else 0,
+        )
         for name in ("pair", "alone")
     )
     rendezvous = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
@@ -347,14 +366,15 @@ def test_two_processes_train_as_one(plans, tmp_path, kind):
         assert train(alone, here(alone))
         errors = [each.communicate(timeout=120)[1] for each in workers]
     assert [each.returncode for each in workers] == [0, 0], errors
-    name = "checkpoints/checkpoint-000000000008.safetensors"
-    (one, _), (two, _) = (checkpoint.load(Path(p.folder) / name) for p in (alone, pair))
-    assert one.keys() == two.keys()
-    gradients = [key for key in one if key.endswith("exp_avg")]  # for beta_1 = 0
-    assert max(float(one[key].abs().max()) for key in gradients) > 1e-2
-    for key in gradients:
-        size = float(one[key].abs().max())
-        torch.testing.assert_close(two[key], one[key], rtol=0, atol=1e-6 * max(size, 1))
+    first = ["predictor/checkpoint-000000000004.safetensors"] if kind == "lpt" else []
+    for name in (*first, "checkpoints/checkpoint-000000000008.safetensors"):
+        (one, _), (two, _) = (checkpoint.load(Path(p.folder) / name) for p in (alone, pair))
+        assert one.keys() == two.keys()
+        gradients = [key for key in one if key.endswith("exp_avg")]  # in proportion, after a step
+        assert max(float(one[key].abs().max()) for key in gradients) > 1e-2
+        for key in gradients:
+            size = float(one[key].abs().max())
+            torch.testing.assert_close(two[key], one[key], rtol=0, atol=1e-6 * max(size, 1))
 
 
 def test_a_signal_stops_a_training_at_a_checkpoint(plan):

@@ -1,0 +1,67 @@
+"""What a training works with: both sides of the split, their scales, and what theory knows of them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosmogan.fields.scaling import Scaling
+from cosmogan.fields.store import open_fields
+from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import make_latent
+from cosmogan.models.source import Source
+from cosmogan.train.data import TrainingFields, check_training, rows_of, spread
+from cosmogan.train.plan import Training
+
+_AT_A_TIME = 64
+
+
+class Material:
+    """Both sides of the split, opened and checked.
+
+    Parameters
+    ----------
+    plan : Training
+        Names them.
+
+    Attributes
+    ----------
+    training, validation : TrainingFields
+        Both sides, in training space.
+    sample : (n, N, ...) float32 ndarray
+        Training fields that fix the scales, density over mean.
+
+    Raises
+    ------
+    SplitError, LayoutError, RecipeError
+        If they are incomplete, share a simulation, have fixed amplitudes or unknown parameters.
+    """
+
+    def __init__(self, plan: Training) -> None:
+        sides = open_fields(plan.train), open_fields(plan.validation)
+        check_training(*sides)
+        self.layout, self.theory = sides[0].layout, plan.theory
+        self.latent = make_latent(plan.latent, plan.theory, self.layout.grid, plan.boxes)
+        self._some = spread(sides[0])
+        self.sample: NDArray[np.float32] = sides[0][self._some]
+        self.scaling = Scaling.fit(self.sample, plan.density_scale)
+        self.training, self.validation = (
+            TrainingFields(side, self.scaling, plan.theory, plan.seed) for side in sides
+        )
+
+    def source(self, shape: GeneratorShape, predictor: Generator | None = None) -> Source:
+        """Return what feeds a network."""
+        return Source(self.latent, self.theory, self.scaling, shape, predictor)
+
+    def known(self, source: Source) -> Tensor:
+        """Return what theory knows of the sample, the first channel of the latents (n, 1, N, ...)."""
+        return torch.cat(list(self._known(source)))
+
+    def _known(self, source: Source) -> Iterator[Tensor]:
+        fields = self.training.fields
+        rows = rows_of(fields, self.theory)
+        for start in range(0, len(self._some), _AT_A_TIME):
+            at = self._some[start : start + _AT_A_TIME]
+            yield source.latents(fields.origin[at], rows[at].tolist())[:, :1]

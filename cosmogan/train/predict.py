@@ -1,0 +1,240 @@
+"""Before the game: a network learns the mean of what initial conditions leave open.
+
+Adversaries teach a generator what fields look like, and only slowly where things are; the squared error
+teaches that in a few minutes, and nothing else: the mean of all fields with the same initial conditions, which is
+smooth where these do not tell. So this network learns first, alone, and what it predicts is one more channel
+of the latent from which the game is played (two stages as in CorrDiff: Mardani et al. 2025, Commun. Earth
+Environ. 6, 124).
+
+The error is that of the density, every mode in units of what theory expects there: all scales and all
+parameters count alike.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosmogan.errors import CheckpointError, TrainingError
+from cosmogan.models import checkpoint
+from cosmogan.models.generator import Generator
+from cosmogan.models.orientation import orient
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.summaries import squared_modes
+from cosmogan.models.theory import Theory
+from cosmogan.train.data import TrainingFields
+from cosmogan.train.material import Material
+from cosmogan.train.networks import load_moments, moments, predictor_shape
+from cosmogan.train.place import Place
+from cosmogan.train.plan import Training
+from cosmogan.train.step import cosine, move
+
+LEARNING_RATE = 1e-3
+"""Start of the cosine schedule; it ends at a twentieth."""
+LOG_EVERY = 20
+"""Steps between lines of the log."""
+READ = 256
+"""Fields of either side on which the error is read at the end."""
+KEEP = 2
+"""Newest checkpoints kept."""
+_AT_A_TIME = 32
+
+
+class Lesson:
+    """A network that is to predict the mean, and how far it is.
+
+    Parameters
+    ----------
+    plan : Training
+        How many fields it is shown, how many in a step.
+    place : Place
+        Where this process stands.
+    material : Material
+        Fields and latents.
+    """
+
+    def __init__(self, plan: Training, place: Place, material: Material) -> None:
+        self.plan, self.place, self.material = plan, place, material
+        shape = predictor_shape(plan, material.layout, material.latent.channels)
+        torch.manual_seed(derive_seed(plan.seed, 6))
+        self.predictor = Generator(shape, material.scaling).to(place.device)
+        self.source = material.source(shape)
+        self.adam = torch.optim.Adam(self.predictor.parameters(), lr=0.0, betas=(0.9, 0.95))
+        self.spectra = Spectra(plan.theory, material.layout.grid)
+        self.folder = Path(plan.folder) / "predictor"
+        self.shown = 0
+        self.seconds = self.cpu_seconds = 0.0
+
+    def learn(self) -> bool:
+        """Go from the newest checkpoint to the end; return whether the end was reached.
+
+        The predictor then has no gradients. If it was asked to stop, a checkpoint is written.
+
+        Raises
+        ------
+        TrainingError
+            If the error is no longer finite.
+        CheckpointError
+            If what is there belongs to another training.
+        """
+        self.place.together(self._resume)
+        while self.shown < self.plan.predictor_images:
+            self._step()
+            last = self.shown >= self.plan.predictor_images
+            if last:
+                self._read()
+            stop = self.place.should_stop()
+            if last or stop or self._due(self.plan.validate_every):
+                self.place.together(self._checkpoint)
+            if stop and not last:
+                return False
+        self.predictor.requires_grad_(False).eval()
+        return True
+
+    def error(self, side: TrainingFields, cursors: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return the error of the prediction, and of the latent itself, for fields at cursors.
+
+        Notes
+        -----
+        E = < |d(k) - r(k)|^2 / P(k) > over fields and modes, of density over mean, with the spectrum that
+        theory expects: 1 for who predicts the mean density everywhere.
+        """
+        real, device = side.at(cursors), self.place.device
+        latents = orient(self.source.latents(real.origins, real.rows), real.orientations).to(device)
+        predicted = self.predictor(latents, (), self.source.conditions(real.rows, device))
+        scaling, truth = self.material.scaling, real.fields.to(device)
+        wanted, made, bare = (scaling.inverse(y, torch) for y in (truth, predicted, latents[:, :1]))
+        expected = self.spectra.at(real.rows).to(device)
+        return _squared(made - wanted, expected), _squared(bare - wanted, expected)
+
+    def _step(self) -> None:
+        before, cpu_before = time.monotonic(), time.process_time()
+        batch = self.plan.batch
+        world, rank = self.place.world, self.place.rank
+        numbers = range(rank * batch // world, (rank + 1) * batch // world)
+        loss, _ = self.error(self.material.training, [self.shown + i for i in numbers])
+        torch.autograd.backward(loss)
+        rate = cosine(LEARNING_RATE, LEARNING_RATE / 20, self.shown / self.plan.predictor_images)
+        found = move(self.adam, rate, self.place.reduce, loss.detach())
+        if not math.isfinite(found):
+            raise TrainingError(
+                f"{self.folder}: the error is not finite after {self.shown} fields; the last checkpoint "
+                "stays; look for damaged fields"
+            )
+        self.shown += batch
+        self.seconds += time.monotonic() - before
+        self.cpu_seconds += time.process_time() - cpu_before
+        if self._due(LOG_EVERY * batch):
+            self._tell(
+                "predict",
+                error=found,
+                cpu_seconds=self.cpu_seconds,
+                images_per_second=self.shown / max(self.seconds, 1e-9),
+            )
+
+    @torch.no_grad()
+    def _read(self) -> None:
+        """Tell the errors of the prediction on both sides, and that of the latent itself."""
+        if not self.place.first:
+            return
+        found: dict[str, float] = {}
+        for name, side in (
+            ("training", self.material.training),
+            ("validation", self.material.validation),
+        ):
+            cursors = range(min(READ, len(side.rows)))
+            parts = [
+                self.error(side, cursors[i : i + _AT_A_TIME])
+                for i in range(0, len(cursors), _AT_A_TIME)
+            ]
+            made, bare = np.mean(parts, axis=0)
+            found |= {f"error_{name}": float(made), f"latent_{name}": float(bare)}
+        self._tell("prediction", **found)
+
+    def _due(self, every: int) -> bool:
+        return self.shown // every > (self.shown - self.plan.batch) // every
+
+    def _resume(self) -> None:
+        path = checkpoint.newest(self.folder)
+        if path is None:
+            return
+        tensors, content = checkpoint.load(path)
+        if content.get("identity") != self.plan.identity:
+            raise CheckpointError(
+                f"{path}: made from another recipe; choose another output or delete {self.folder.parent}"
+            )
+        checkpoint.restore(self.predictor, checkpoint.under("predictor", tensors), str(path))
+        load_moments(self.adam, checkpoint.under("adam", tensors))
+        self.shown = int(content["shown"])
+        self.seconds, self.cpu_seconds = float(content["seconds"]), float(content["cpu_seconds"])
+
+    def _checkpoint(self) -> None:
+        if not self.place.first:
+            return
+        tensors = {
+            **checkpoint.prefixed("predictor", self.predictor.state_dict()),
+            **checkpoint.prefixed("adam", moments(self.adam)),
+        }
+        content = {
+            "identity": self.plan.identity,
+            "shown": self.shown,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+        }
+        path = self.folder / f"checkpoint-{self.shown:012d}.safetensors"
+        checkpoint.save(path, tensors, content)
+        checkpoint.prune(self.folder, keep=KEEP)
+
+    def _tell(self, event: str, **values: float) -> None:
+        """Count down to the game, whose clock starts at 0."""
+        images = self.shown - self.plan.predictor_images
+        line = {"event": event, "images": images, "seconds": self.seconds, **values}
+        for observer in self.place.observers:
+            observer.line(line)
+
+
+class Spectra:
+    """What theory expects the power of the modes of a field to be.
+
+    Parameters
+    ----------
+    theory : Theory
+        Spectra of the fields.
+    grid : int
+        Cells per side.
+    """
+
+    def __init__(self, theory: Theory, grid: int) -> None:
+        self.theory, self.grid = theory, grid
+        modes = np.sqrt(squared_modes(grid, theory.dimension))
+        self.shell = torch.from_numpy(np.rint(modes).astype(np.int64))
+        self._table = lru_cache(maxsize=None)(self._make_table)
+
+    def at(self, rows: Sequence[int]) -> Tensor:
+        """Return the mean of |mode|^2 at rows of the theory, (n, 1, N, ..., N / 2 + 1).
+
+        Of the Fourier transform that keeps sums of squares; the mean density gets what the first shell has.
+        """
+        return torch.stack([self._table(row)[self.shell] for row in rows])[:, None]
+
+    def _make_table(self, row: int) -> Tensor:
+        theory, d = self.theory, self.theory.dimension
+        fundamental = 2 * np.pi / (self.grid * theory.cell_size)
+        line = fundamental * np.arange(int(self.shell.max()) + 1, dtype=np.float64)
+        nothing: list[NDArray[np.float64]] = [np.zeros(1)] * (d - 1)
+        power = theory.field_power(row, [np.asarray(line), *nothing]) / theory.cell_size**d
+        power[0] = power[1]
+        return torch.from_numpy(power.astype(np.float32))
+
+
+def _squared(error: Tensor, expected: Tensor) -> Tensor:
+    axes = tuple(range(2, error.ndim))
+    modes = torch.fft.rfftn(error, dim=axes, norm="ortho")
+    mean: Tensor = ((modes.real.square() + modes.imag.square()) / expected).mean()
+    return mean
