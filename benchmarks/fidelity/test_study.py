@@ -90,7 +90,7 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
 
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(study.pipeline, "run", work)
-    monkeypatch.setattr(study, "_images", lambda *_: 4800)
+    monkeypatch.setattr(study, "_images", lambda *_: (4800, 0))
     monkeypatch.setattr(study, "against_2lpt", lambda *_: {})
     path = study.run("neighbours-1", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     assert asked == [

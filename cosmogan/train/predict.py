@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmogan.errors import CheckpointError, TrainingError
@@ -226,9 +225,9 @@ class Spectra:
     def _make_table(self, row: int) -> Tensor:
         theory, d = self.theory, self.theory.dimension
         fundamental = 2 * np.pi / (self.grid * theory.cell_size)
-        line = fundamental * np.arange(int(self.shell.max()) + 1, dtype=np.float64)
-        nothing: list[NDArray[np.float64]] = [np.zeros(1)] * (d - 1)
-        power = theory.field_power(row, [np.asarray(line), *nothing]) / theory.cell_size**d
+        size = fundamental * np.arange(int(self.shell.max()) + 1, dtype=np.float64)
+        between = np.arange(d, 0, -1) / np.linalg.norm(np.arange(d, 0, -1))  # axis and diagonal
+        power = theory.field_power(row, [size * part for part in between]) / theory.cell_size**d
         power[0] = power[1]
         return torch.from_numpy(power.astype(np.float32))
 

@@ -1,0 +1,117 @@
+"""The predictor learns the mean of what initial conditions leave open, and nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cosmogan.emulate.sample import load
+from cosmogan.errors import CheckpointError, TrainingError
+from cosmogan.models.weights import load_weights
+from cosmogan.train import predict
+from cosmogan.train.material import Material
+from cosmogan.train.place import Place
+from cosmogan.train.predict import Lesson, Spectra, _squared
+from cosmogan.train.worker import begin, train
+
+GRID, CELL = 16, 4.0
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Spy:
+    """An observer that keeps the lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def line(self, line):
+        self.lines.append(line)
+
+    def reading(self, reading, fields, referee):
+        pass
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_who_predicts_the_mean_density_everywhere_misses_all_there_is(two_epochs, row):
+    """Whatever the universe: fields that scatter as theory expects are one unit away from it."""
+    lines = np.fft.fftfreq(GRID, CELL), np.fft.rfftfreq(GRID, CELL)
+    k = [2 * np.pi * line for line in np.meshgrid(*lines, indexing="ij", sparse=True)]
+    power = torch.from_numpy(two_epochs.field_power(row, k) / CELL**2)
+    noise = torch.fft.rfftn(torch.randn(400, 1, GRID, GRID), dim=(2, 3), norm="ortho")
+    fields = torch.fft.irfftn(noise * power.sqrt(), s=(GRID, GRID), dim=(2, 3), norm="ortho")
+    expected = Spectra(two_epochs, GRID).at([row])
+    assert _squared(fields, expected) == pytest.approx(1, abs=0.05)
+    assert _squared(0.5 * fields, expected) == pytest.approx(0.25, abs=0.02)
+
+
+def test_every_shell_has_the_same_say(two_epochs):
+    spectra = Spectra(two_epochs, GRID)
+    expected = spectra.at([0])[0, 0]
+    assert expected.shape == (GRID, GRID // 2 + 1)
+    assert expected[0, 1] > 3 * expected[0, GRID // 2], "large scales have more power"
+    noise = torch.randn(2000, 1, GRID, GRID)
+    modes = torch.fft.rfftn(noise, dim=(2, 3), norm="ortho") * expected.sqrt()
+    coloured = torch.fft.irfftn(modes, s=(GRID, GRID), dim=(2, 3), norm="ortho")
+    for shell in range(1, GRID // 2):
+        inside = torch.fft.rfftn(coloured, dim=(2, 3), norm="ortho") * (spectra.shell == shell)
+        only = torch.fft.irfftn(inside, s=(GRID, GRID), dim=(2, 3), norm="ortho")
+        share = float((spectra.shell == shell).float().mean())
+        assert _squared(only, expected[None, None]) == pytest.approx(share, rel=0.1)
+
+
+def test_what_is_wrong_with_a_latent_is_learnt_and_told(plans, monkeypatch):
+    """On validation fields too, which it has not seen."""
+    monkeypatch.setattr(predict, "LEARNING_RATE", 1e-2)
+    spy, plan = Spy(), replace(plans["lpt"], predictor_images=1600, predictor_width=8)
+    lesson = Lesson(plan, Place(observers=[spy]), Material(plan))
+    right = lesson.source.latents
+    lesson.source.latents = lambda origins, rows: 0.6 * right(origins, rows) + 0.4
+    assert lesson.learn()
+    assert not any(p.requires_grad for p in lesson.predictor.parameters())
+    (last,) = (line for line in spy.lines if line["event"] == "prediction")
+    for side in ("training", "validation"):
+        assert 0 < last[f"error_{side}"] < 0.6 * last[f"latent_{side}"]
+    steps = [line for line in spy.lines if line["event"] == "predict"]
+    assert [line["images"] for line in steps] == list(range(80 - 1600, 1, 80)), "counts down"
+    assert np.mean([s["error"] for s in steps[-5:]]) < 0.6 * steps[0]["error"]
+
+
+def test_the_generator_starts_from_what_was_predicted(plans):
+    """In training, and in the hands of users, who get the very same latents."""
+    plan = replace(plans["lpt"], images=40)
+    assert train(plan)
+    loop = begin(plan, Place())
+    origins, rows = loop.exam.origins[:16], loop.exam.rows[:16]
+    latents = loop.source.latents(origins, rows)
+    views = loop.source.latent.views(origins, rows)
+    assert latents.shape[1] == views.shape[1] + 1 == loop.networks.generator.shape.latents
+    predicted = loop.source.predictor(latents[:, 1:], ())
+    torch.testing.assert_close(latents[:, :1], predicted)
+    emulator = load(loop.folder)
+    assert torch.equal(emulator.source.latents(origins, rows), latents)
+    assert load_weights(loop.folder / "weights.safetensors").predictor is not None
+    untrained = load(loop.folder, "untrained").counterparts(origins).fields
+    np.testing.assert_allclose(
+        untrained,
+        loop.scaling.inverse(loop.scaling.saturate(predicted, torch)[:, 0].numpy()),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_a_predictor_of_another_training_is_refused(plans):
+    plan = plans["lpt"]
+    material = Material(plan)
+    assert Lesson(plan, Place(), material).learn()
+    with pytest.raises(CheckpointError, match="made from another recipe"):
+        Lesson(replace(plan, identity="other"), Place(), material).learn()
+
+
+def test_an_error_that_is_not_finite_ends_the_training(plans):
+    plan = plans["lpt"]
+    lesson = Lesson(plan, Place(), Material(plan))
+    with torch.no_grad():
+        lesson.predictor.head.bias.fill_(np.nan)
+    with pytest.raises(TrainingError, match="the error is not finite after 0 fields"):
+        lesson.learn()
