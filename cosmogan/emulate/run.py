@@ -21,7 +21,8 @@ from cosmogan.fields.store import (
     open_fields,
     write_shard,
 )
-from cosmogan.session import available_cpus, pool
+from cosmogan.models.theory import Theory
+from cosmogan.session import available_cpus, pool, scatter
 
 ROWS = 128
 """Fields in a shard."""
@@ -44,7 +45,8 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
 ) -> FieldSet:
     """Write fields 0 to `count` of a seed as a data set; what is there already is kept.
 
-    With `like`, field k has the initial conditions of field k mod n of that data set, and its origin.
+    With `like`, field k has the initial conditions of field k mod n of that data set, its origin, and its
+    cosmology and redshift.
 
     Parameters
     ----------
@@ -57,12 +59,13 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     count : int, optional
         How many; by default as many as `like` has.
     like : path, optional
-        Data set of `cosmogan.simulate`, n fields at these parameters in boxes of the trained layout.
+        Data set of `cosmogan.simulate`, n fields in boxes of the trained layout.
         A `count` of several n makes several draws of what the initial conditions leave open.
     kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
         What makes them.
     parameters : dict of str to float, optional
-        Cosmology and redshift, as for `cosmogan.emulate.sample.Emulator.sample`.
+        Cosmology and redshift, as for `cosmogan.emulate.sample.Emulator.sample`; with `like`, only its
+        fields that have these.
     force : bool
         Answer outside the trained range too; the data set is then marked as extrapolated.
     workers : int, optional
@@ -77,11 +80,15 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
         another kind, `out` exists from anything else, the disk is full.
     """
     weights = find_weights(Path(run), kind)
-    emulator, row = load(weights, kind).at(parameters or {}, force=force)
-    asked = dict(zip(emulator.theory.names, emulator.theory.parameters[row].tolist(), strict=True))
-    origin = None if like is None else _origins(emulator, row, open_fields(like))
+    emulator, asked = load(weights, kind), parameters or {}
+    if like is None:
+        origin, table = None, emulator.fill(asked, 1)
+    else:
+        origin, table = _partners(emulator, open_fields(like), asked)
     count = _count(count, origin)
-    far = bool(emulator.theory.outside(emulator.theory.parameters[row]))
+    emulator, at = emulator.over(table, force=force, call=scatter)
+    theory = emulator.theory
+    far = any(theory.outside(theory.parameters[row]) for row in np.unique(at))
     layout = replace(emulated_layout(emulator), extrapolated=far)
     shards = -(-count // ROWS)
     create_folder(
@@ -89,7 +96,7 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
         layout,
         provenance("cosmogan emulate", str(emulator.weights.content["made_by"].get("recipe", ""))),
         shards,
-        _identity(weights, count, seed, kind, asked, origin),
+        _identity(weights, count, seed, kind, table, origin),
         expected_bytes=expected_bytes(layout, count, shards),
     )
     missing = missing_shards(out)
@@ -97,12 +104,15 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     progress(done, count)
     written = []
     calls = [
-        (str(out), number, rows, seed, asked, None if origin is None else _in_turn(origin, rows))
+        (str(out), number, rows, seed, table[in_turn % len(table)], origin_of)
         for number in missing
         for rows in [_rows(number, count)]
+        for in_turn in [np.arange(rows.start, rows.stop)]
+        for origin_of in [None if origin is None else origin[in_turn % len(origin)]]
     ]
     actors = min(workers or available_cpus(), max(len(missing), 1))
-    for shard in pool(Maker, (str(weights), kind), calls, actors=actors) if missing else ():
+    given = (str(weights), kind, theory)
+    for shard in pool(Maker, given, calls, actors=actors) if missing else ():
         written.append(shard)
         done += shard.rows
         progress(done, count)
@@ -118,10 +128,12 @@ class Maker:
         Path of the weights.
     kind : str
         What makes the fields.
+    theory : Theory
+        Spectra at all parameters that are asked for.
     """
 
-    def __init__(self, weights: str, kind: Kind) -> None:
-        self.emulator = load(weights, kind)
+    def __init__(self, weights: str, kind: Kind, theory: Theory) -> None:
+        self.emulator = Emulator(replace(load(weights, kind).weights, theory=theory), kind)
 
     def call(
         self,
@@ -129,17 +141,16 @@ class Maker:
         number: int,
         rows: range,
         seed: int,
-        parameters: dict[str, float],
+        table: NDArray[np.float64],
         origin: NDArray[np.void] | None,
     ) -> Shard:
         """Make and write one shard; twice does no harm."""
-        there, row = self.emulator.at(parameters, force=True)  # was refused before, if at all
-        at, start = there.theory.parameters[row], rows.start
+        parameters = dict(zip(self.emulator.theory.names, table.T, strict=True))
+        start = rows.start  # what lies outside was refused before, if at all
         if origin is None:
-            sample = there.sample(len(rows), seed, start=start, force=True, **parameters)
+            sample = self.emulator.sample(len(rows), seed, start=start, force=True, **parameters)
         else:
-            sample = there.counterparts(origin, seed, start=start, force=True, **parameters)
-        table: NDArray[np.float64] = np.tile(at, (len(rows), 1))
+            sample = self.emulator.counterparts(origin, seed, start=start, force=True, **parameters)
         return write_shard(out, number, sample.fields, table, sample.origin)
 
 
@@ -156,17 +167,20 @@ def _count(count: int | None, origin: NDArray[np.void] | None) -> int:
     return len(origin)
 
 
-def _origins(emulator: Emulator, row: int, like: FieldSet) -> NDArray[np.void]:
-    """Return where the fields of `like` that have these parameters come from.
+def _partners(
+    emulator: Emulator, like: FieldSet, asked: dict[str, float]
+) -> tuple[NDArray[np.void], NDArray[np.float64]]:
+    """Return where the fields of `like` come from, and their parameters; those that are as asked.
 
     Raises
     ------
     LayoutError
-        If they are of another layout, were not simulated by this code, or have other parameters.
+        If they are of another layout, were not simulated by this code, or none is as asked.
     RecipeError
         If the emulator starts from no initial conditions.
     """
     emulator.require_initial_conditions()
+    emulator.require_names(asked)
     here, there = emulated_layout(emulator), like.layout
     for name in ("dimension", "grid", "box_size", "thickness"):
         if not np.isclose(getattr(here, name), getattr(there, name), rtol=1e-6):
@@ -186,17 +200,15 @@ def _origins(emulator: Emulator, row: int, like: FieldSet) -> NDArray[np.void]:
             f"{like.path}: lacks the parameters {', '.join(missing)}; simulate it again"
         )
     columns = [there.parameter_names.index(name) for name in theory.names]
-    same = same_parameters(like.parameters[:, columns], theory.parameters[row])
+    table = like.parameters[:, columns]
+    wanted = np.array([asked.get(name, np.nan) for name in theory.names])
+    named = ~np.isnan(wanted)
+    same = same_parameters(table[:, named], wanted[named])
     if not same.any():
-        named = zip(theory.names, theory.parameters[row], strict=True)
-        wanted = ", ".join(f"{name} = {value:g}" for name, value in named)
-        raise LayoutError(f"{like.path}: no field at {wanted}; give --parameters it holds")
+        values = ", ".join(f"{name} = {value:g}" for name, value in asked.items())
+        raise LayoutError(f"{like.path}: no field at {values}; give --parameters it holds")
     chosen: NDArray[np.void] = like.origin[same]
-    return chosen
-
-
-def _in_turn(origin: NDArray[np.void], rows: range) -> NDArray[np.void]:
-    return origin[np.arange(rows.start, rows.stop) % len(origin)]
+    return chosen, table[same]
 
 
 def _identity(
@@ -204,11 +216,12 @@ def _identity(
     count: int,
     seed: int,
     kind: Kind,
-    asked: dict[str, float],
+    table: NDArray[np.float64],
     origin: NDArray[np.void] | None,
 ) -> str:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     like = "" if origin is None else f" {hashlib.sha256(origin.tobytes()).hexdigest()}"
+    asked = hashlib.sha256(table.tobytes()).hexdigest()
     return hashlib.sha256(f"{digest} {count} {seed} {kind} {asked}{like}".encode()).hexdigest()[:16]
 
 

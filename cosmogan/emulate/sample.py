@@ -5,14 +5,15 @@ blocks of the micro-batch kept with the weights, on one thread, so not even thei
 on how many are asked for at a time.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cosmogan.cosmology import PowerTable
 from cosmogan.errors import CheckpointError, RecipeError
@@ -20,7 +21,7 @@ from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
-from cosmogan.models.theory import Theory, tabulate
+from cosmogan.models.theory import Caller, Theory, tabulate
 from cosmogan.models.weights import Weights, load_weights
 
 Kind = Literal["trained", "untrained", "lognormal", "lpt", "2lpt"]
@@ -49,10 +50,10 @@ class Sample:
     origin : (n,) structured ndarray
         Simulation and seed of each field's latent, and where a slice was cut from its box: fields
         of one simulation are not independent.
-    parameters : dict of str to float
-        Cosmology and redshift.
+    parameters : dict of str to float or (n,) ndarray
+        Cosmology and redshift; one number a field of what differs between them.
     extrapolated : tuple of str
-        Those of them that lie outside what the network was trained at.
+        Those of them that lie outside what the network was trained at, in any field.
     """
 
     fields: NDArray[np.float32]
@@ -60,7 +61,7 @@ class Sample:
     box_size: float
     thickness: float
     origin: NDArray[np.void]
-    parameters: dict[str, float]
+    parameters: dict[str, Any]
     extrapolated: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -100,7 +101,7 @@ class Emulator:
         self.source = Source(
             self.latent, theory, generator.scaling, generator.shape, weights.predictor
         )
-        self._elsewhere: tuple[tuple[float, ...], Emulator] | None = None  # the last one asked for
+        self._elsewhere: tuple[bytes, Emulator] | None = None  # the last one asked for
 
     @property
     def theory(self) -> Theory:
@@ -108,7 +109,7 @@ class Emulator:
         return self.weights.theory
 
     def sample(
-        self, count: int, seed: int, *, start: int = 0, force: bool = False, **parameters: float
+        self, count: int, seed: int, *, start: int = 0, force: bool = False, **parameters: ArrayLike
     ) -> Sample:
         """Make fields `start` to ``start + count`` of a seed.
 
@@ -122,9 +123,10 @@ class Emulator:
             Number of the first.
         force : bool
             Answer outside the trained range too, where nobody knows how wrong it is.
-        **parameters : float
-            Cosmology and redshift. What did not vary in the training need not be given, nor the
-            redshift, which is else the lowest. Between the trained ones CAMB is asked for spectra.
+        **parameters : float or (count,) array
+            Cosmology and redshift, of all fields or one number for each. What did not vary in the
+            training need not be given, nor the redshift, which is else the lowest. Between the trained ones
+            CAMB is asked for spectra.
 
         Returns
         -------
@@ -141,9 +143,9 @@ class Emulator:
             raise RecipeError(
                 f"count = {count}, seed = {seed}, start = {start}: give count >= 1, the others >= 0"
             )
-        there, row = self.at(parameters, force=force)
-        fields = np.concatenate(list(there._blocks(start, start + count, seed, row)))
-        return there._label(fields, there.latent.origins(seed, range(start, start + count)), row)
+        there, rows = self.over(self.fill(parameters, count), force=force)
+        fields = np.concatenate(list(there._blocks(start, seed, rows)))
+        return there._label(fields, there.latent.origins(seed, range(start, start + count)), rows)
 
     def counterparts(
         self,
@@ -152,7 +154,7 @@ class Emulator:
         *,
         start: int = 0,
         force: bool = False,
-        **parameters: float,
+        **parameters: ArrayLike,
     ) -> Sample:
         """Make what the emulator holds simulated fields for, given their initial conditions.
 
@@ -167,7 +169,7 @@ class Emulator:
             Number of the first; the same origin under another number is another draw.
         force : bool
             As for `sample`.
-        **parameters : float
+        **parameters : float or (n,) array
             As for `sample`.
 
         Returns
@@ -188,16 +190,16 @@ class Emulator:
                 f"{len(origin)} origins, seed = {seed}, start = {start}: give origins, the others >= 0"
             )
         self.require_initial_conditions()
-        there, row = self.at(parameters, force=force)
+        there, rows = self.over(self.fill(parameters, len(origin)), force=force)
         size = self.weights.micro_batch
         seeds = [derive_seed(seed, k) for k in range(start, start + len(origin))]
         whole = -(-len(origin) // size) * size
         padded = np.resize(np.arange(len(origin)), whole)
         blocks = [
-            there._make(origin[some], [seeds[i] for i in some], row)
+            there._make(origin[some], [seeds[i] for i in some], rows[some])
             for some in padded.reshape(-1, size)
         ]
-        return there._label(np.concatenate(blocks)[: len(origin)], origin, row)
+        return there._label(np.concatenate(blocks)[: len(origin)], origin, rows)
 
     def require_initial_conditions(self) -> None:
         """Raise `RecipeError` if the latent does not come from initial conditions."""
@@ -209,40 +211,68 @@ class Emulator:
             )
             raise RecipeError(f"this emulator starts from no initial conditions; {remedy}")
 
-    def at(self, parameters: dict[str, float], *, force: bool = False) -> tuple["Emulator", int]:
-        """Return an emulator whose theory has spectra at parameters, and their row.
+    def require_names(self, names: Iterable[str]) -> None:
+        """Raise `RecipeError` if a name is none of the network's parameters."""
+        unknown = sorted(set(names) - set(self.theory.names))
+        if unknown:
+            raise RecipeError(f"{unknown}: no parameter of this network; it has {self.theory.names}")
+
+    def over(
+        self, table: NDArray[np.float64], *, force: bool = False, call: Caller = itertools.starmap
+    ) -> tuple["Emulator", NDArray[np.int64]]:
+        """Return an emulator whose theory has spectra at all parameters, and their rows (n,).
 
         Parameters
         ----------
-        parameters : dict of str to float
-            As for `sample`.
+        table : (n, p) ndarray
+            Parameters in the order of ``theory.names``.
         force : bool
             Whether they may lie outside the trained range.
+        call : callable
+            Computes the spectra that are missing, as for `cosmogan.models.theory.tabulate`.
 
         Raises
         ------
         RecipeError
-            If a name is unknown or missing, or they lie outside the trained range.
+            If they lie outside the trained range.
+        """
+        unique, which = np.unique(table, axis=0, return_inverse=True)
+        new = unique[[self.theory.find(point) is None for point in unique]]
+        for point in new:
+            self._refuse(point.tolist(), force)
+        there, key = self, new.tobytes()
+        if len(new):
+            if self._elsewhere is None or self._elsewhere[0] != key:
+                self._elsewhere = key, Emulator(self._extended(new, call), self.kind)
+            there = self._elsewhere[1]
+        rows = np.array([there.theory.row(point) for point in unique])
+        return there, rows[which.reshape(-1)]
+
+    def fill(self, parameters: Mapping[str, ArrayLike], count: int) -> NDArray[np.float64]:
+        """Return the parameters of each field (count, p), those that were not given filled in.
+
+        Raises
+        ------
+        RecipeError
+            If a name is unknown or missing, or there are not as many numbers as fields.
         """
         names = self.theory.names
-        unknown = set(parameters) - set(names)
-        if unknown:
-            raise RecipeError(f"{sorted(unknown)}: no parameter of this network; it has {names}")
+        self.require_names(parameters)
         low, high = self.theory.domain
-        usual = dict(zip(names, low, strict=True))
-        for name, least, most in zip(names, low, high, strict=True):
-            if name not in parameters and name != "redshift" and least < most:
+        table: NDArray[np.float64] = np.tile(low, (count, 1))
+        for column, (name, least, most) in enumerate(zip(names, low, high, strict=True)):
+            if name in parameters:
+                given = np.asarray(parameters[name], dtype=np.float64)
+                if given.shape not in ((), (count,)):
+                    raise RecipeError(
+                        f"{name}: shape {given.shape} for {count} fields; give one number, or one a field"
+                    )
+                table[:, column] = given
+            elif name != "redshift" and least < most:
                 raise RecipeError(
                     f"{name}: the network was trained at {least:g} to {most:g}; say which is meant"
                 )
-        asked = tuple(float((usual | parameters)[name]) for name in names)
-        row = self.theory.find(asked)
-        if row is not None:
-            return self, row
-        self._refuse(asked, force)
-        if self._elsewhere is None or self._elsewhere[0] != asked:
-            self._elsewhere = asked, Emulator(self._extended(asked), self.kind)
-        return self._elsewhere[1], len(self.theory.parameters)
+        return table
 
     def _refuse(self, asked: Sequence[float], force: bool) -> None:
         outside = self.theory.outside(asked)
@@ -254,23 +284,31 @@ class Emulator:
                 "ask for what lies between, or force it and do not trust it"
             )
 
-    def _extended(self, asked: Sequence[float]) -> Weights:
+    def _extended(self, new: NDArray[np.float64], call: Caller) -> Weights:
         """Return the weights with spectra at further parameters."""
-        theory, new = self.theory, np.array([asked])
-        k, power, linear = tabulate(theory.names, new)
-        tables = [PowerTable(k, x[0].astype(np.float64))(theory.k)[None] for x in (power, linear)]
-        return replace(self.weights, theory=theory.with_rows(new, *tables))
+        theory = self.theory
+        k, *tables = tabulate(theory.names, new, call)
+        power, linear = (
+            np.array([PowerTable(k, row.astype(np.float64))(theory.k) for row in table])
+            for table in tables
+        )
+        return replace(self.weights, theory=theory.with_rows(new, power, linear))
 
-    def _blocks(self, start: int, stop: int, seed: int, row: int) -> Iterator[NDArray[np.float32]]:
-        size = self.weights.micro_batch
+    def _blocks(
+        self, start: int, seed: int, of: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.float32]]:
+        size, stop = self.weights.micro_batch, start + len(of)
         for first in range(start - start % size, stop, size):
             numbers = range(first, first + size)
             seeds = [derive_seed(seed, k) for k in numbers]
-            block = self._make(self.latent.origins(seed, numbers), seeds, row)
+            rows = of[np.clip(np.array(numbers) - start, 0, len(of) - 1)]
+            block = self._make(self.latent.origins(seed, numbers), seeds, rows)
             yield block[max(start - first, 0) : stop - first]
 
-    def _make(self, origins: NDArray[np.void], seeds: list[int], row: int) -> NDArray[np.float32]:
-        rows = [row] * len(seeds)
+    def _make(
+        self, origins: NDArray[np.void], seeds: list[int], at: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        rows = at.tolist()
         if self.kind in _BARE:
             return self.latent.density(origins, rows)
         threads = torch.get_num_threads()
@@ -284,16 +322,25 @@ class Emulator:
         density: NDArray[np.float32] = self.weights.generator.scaling.inverse(y).astype(np.float32)
         return density
 
-    def _label(self, fields: NDArray[np.float32], origin: NDArray[np.void], row: int) -> Sample:
-        layout = self.weights.layout
+    def _label(
+        self, fields: NDArray[np.float32], origin: NDArray[np.void], rows: NDArray[np.int64]
+    ) -> Sample:
+        layout, table = self.weights.layout, self.theory.parameters[rows]
+        outside = [self.theory.outside(self.theory.parameters[row]) for row in np.unique(rows)]
+        differ = np.ptp(table, axis=0) > 0
         return Sample(
             fields=fields,
             x=(np.arange(layout.grid, dtype=np.float64) + 0.5) * layout.cell_size,
             box_size=layout.box_size,
             thickness=layout.thickness,
             origin=origin,
-            parameters=dict(zip(self.theory.names, self.theory.parameters[row], strict=True)),
-            extrapolated=tuple(self.theory.outside(self.theory.parameters[row])),
+            parameters={
+                name: values if varies else float(values[0])
+                for name, values, varies in zip(self.theory.names, table.T, differ, strict=True)
+            },
+            extrapolated=tuple(
+                n for n in self.theory.names if any(n in names for names in outside)
+            ),
         )
 
 

@@ -191,7 +191,7 @@ def test_what_has_no_initial_conditions_to_give_is_refused(runs, like, tmp_path)
     ("change", "parameters", "code", "message"),
     [
         ({"box_size": 65.0}, (0.31, 0.0), "cosmogan", "box_size = 65.0, but .* trained at 64.0"),
-        ({}, (0.31, 1.0), "cosmogan", "no field at Omega_m = 0.31, redshift = 0"),
+        ({}, (0.31, 1.0), "cosmogan", "redshift = 1: the network was trained at 0 to 0"),
         ({}, (0.31, 0.0), "Gadget", "made by Gadget; only the seeds of cosmogan's own"),
         ({"parameter_names": ("h", "redshift")}, (0.31, 0.0), "cosmogan", "lacks .* Omega_m"),
     ],
@@ -205,5 +205,34 @@ def test_fields_of_another_kind_give_no_initial_conditions(
     origin = np.zeros(2, ORIGIN_DTYPE)
     fields = np.ones((2, 16, 16), np.float32)
     finish_folder(path, [write_shard(path, 0, fields, np.tile(parameters, (2, 1)), origin)])
-    with pytest.raises(LayoutError, match=message):
+    with pytest.raises((LayoutError, RecipeError), match=message):
         emulate(runs["lpt"], tmp_path / "b.fields", seed=7, like=path)
+
+
+def test_what_is_like_simulations_has_the_parameters_of_each(runs, tmp_path, ray_session):
+    """Unless some are named: then only what has these is remade."""
+    emulator, path = load(runs["lpt"]), tmp_path / "like.fields"
+    layout = emulator.weights.layout
+    create_folder(path, layout, provenance("test"), 1, "like", expected_bytes=1)
+    origin = emulator.latent.origins(3, range(0, 40, 10))
+    table = np.array([[0.31, 0.0], [0.31, 0.5], [0.31, 0.5], [0.31, 0.0]])
+    fields = np.ones((4, 16, 16), np.float32)
+    finish_folder(path, [write_shard(path, 0, fields, table, origin)])
+    every = emulate(
+        runs["lpt"], tmp_path / "every.fields", seed=7, like=path, count=8, force=True, workers=1
+    )
+    np.testing.assert_array_equal(every.parameters, np.tile(table, (2, 1)))
+    np.testing.assert_array_equal(every.origin, np.tile(origin, 2))
+    at = {"Omega_m": 0.31, "redshift": np.tile(table[:, 1], 2)}
+    expected = emulator.counterparts(np.tile(origin, 2), 7, force=True, **at)
+    np.testing.assert_array_equal(every[:], expected.fields)
+    assert every.layout.extrapolated
+    some = emulate(
+        runs["lpt"], tmp_path / "some.fields", seed=7, like=path, parameters={"redshift": 0.0}
+    )
+    np.testing.assert_array_equal(some.origin, origin[[0, 3]])
+    assert not some.layout.extrapolated
+    with pytest.raises(LayoutError, match="no field at redshift = 0.2; give --parameters it holds"):
+        emulate(runs["lpt"], tmp_path / "x.fields", seed=7, like=path, parameters={"redshift": 0.2})
+    with pytest.raises(RecipeError, match="'w0'.*: no parameter of this network"):
+        emulate(runs["lpt"], tmp_path / "x.fields", seed=7, like=path, parameters={"w0": -1.0})

@@ -82,7 +82,7 @@ def write_run(folder, kind, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)),
             training={"shown": shown, "identity": "x"},
         )
         torch.nn.init.normal_(generator.head.weight, std=0.2)
-        torch.nn.init.normal_(generator.down[1].gather.weight, std=0.2)
+        torch.nn.init.normal_(generator.down[1][0].gather.weight, std=0.2)
     return folder
 
 
@@ -348,7 +348,7 @@ def test_between_trained_parameters_it_answers_with_spectra_of_their_own(emulato
     assert middle.extrapolated == ()
     assert middle.fields.tobytes() != late.fields.tobytes()
     np.testing.assert_array_equal(middle.origin, late.origin)
-    there, row = emulator.at({"redshift": 0.5})
+    there, (row,) = emulator.over(emulator.fill({"redshift": 0.5}, 1))
     k = there.theory.k
     inside = (k > 1e-3) & (k < 15)
     expected = nonlinear_power(Cosmology(Omega_m=0.3), 0.5)(k)
@@ -357,6 +357,34 @@ def test_between_trained_parameters_it_answers_with_spectra_of_their_own(emulato
     again = emulator.sample(8, SEED, redshift=0.5)
     assert again.fields.tobytes() == middle.fields.tobytes()
     assert emulator.sample(8, SEED).fields.tobytes() == late.fields.tobytes(), "it is as it was"
+
+
+def test_fields_of_many_universes_are_those_of_each(emulator):
+    """Field k is the same, whatever the others are of."""
+    redshifts = np.array([0.0, 0.7, 0.3, 0.0, 0.7, 0.7])
+    sample = emulator.sample(6, SEED, start=5, redshift=redshifts)
+    np.testing.assert_array_equal(sample.parameters["redshift"], redshifts)
+    assert sample.parameters["Omega_m"] == 0.3
+    assert sample.extrapolated == ()
+    for z in (0.0, 0.3, 0.7):
+        alone = emulator.sample(6, SEED, start=5, redshift=z)
+        same = redshifts == z
+        assert sample.fields[same].tobytes() == alone.fields[same].tobytes()
+        np.testing.assert_array_equal(sample.origin, alone.origin)
+    with pytest.raises(RecipeError, match=r"redshift: shape \(2,\) for 6 fields; give one number"):
+        emulator.sample(6, SEED, redshift=[0.0, 0.7])
+    far = emulator.sample(2, SEED, redshift=[0.0, 4.0], force=True)
+    assert far.extrapolated == ("redshift",)
+
+
+def test_counterparts_of_many_universes_are_those_of_each(of_simulations):
+    origin = of_simulations.latent.origins(3, range(0, 60, 20))
+    redshifts = np.array([1.0, 0.0, 1.0])
+    sample = of_simulations.counterparts(origin, SEED, redshift=redshifts)
+    for z in (0.0, 1.0):
+        alone = of_simulations.counterparts(origin, SEED, redshift=z)
+        same = redshifts == z
+        assert sample.fields[same].tobytes() == alone.fields[same].tobytes()
 
 
 def test_outside_it_answers_only_if_forced_and_says_so(emulator):
