@@ -15,7 +15,6 @@ EMULATED = ("emulated", "untrained", "lognormal")
 """From seeds of their own."""
 FROM_TEST = ("counterparts", "lpt")
 """From the initial conditions of "test": by the network, and by perturbation theory alone."""
-UNMEASURED = ("lpt",)
 
 # Core seconds, measured on demo-64.
 _PARTICLE_STEP = 9.0e-8  # per particle and step
@@ -66,12 +65,22 @@ def _boxes(recipe: Recipe, split: str) -> int:
 
 
 def emulated_fields(recipe: Recipe) -> dict[str, int]:
-    """Return the number of fields of each emulated data set."""
-    made = dict.fromkeys(EMULATED, recipe.emulate.count)
+    """Return the number of fields of each emulated data set.
+
+    Many universes are judged by the counterparts of their simulations alone.
+    """
+    made = {} if recipe.many_universes else dict.fromkeys(EMULATED, recipe.emulate.count)
     if recipe.train.latent != "lpt" or not recipe.emulate.draws:
         return made
-    held_out = simulated_fields(recipe)["test"] // len(recipe.simulate.redshifts)
+    held_out = simulated_fields(recipe)["test"]
     return made | {"counterparts": held_out * recipe.emulate.draws, "lpt": held_out}
+
+
+def measured_fields(recipe: Recipe) -> dict[str, int]:
+    """Return the number of fields of each data set whose statistics are measured."""
+    made = simulated_fields(recipe) | emulated_fields(recipe)
+    unasked = ("train", "validation") if recipe.many_universes else ("lpt",)
+    return {name: number for name, number in made.items() if name not in unasked}
 
 
 def estimate(recipe: Recipe) -> dict[str, Cost]:
@@ -117,9 +126,15 @@ def _train(recipe: Recipe) -> Cost:
         for widths in (table.generator_widths, table.discriminator_widths)
         for level, width in enumerate(widths)
     )
-    seconds = table.images * _cells(recipe) * pairs * _CHANNEL_CELL
+    ahead = (
+        table.predictor_width**2 / 2 if table.predictor_images else 0.0
+    )  # two blocks, a quarter of the cells
+    work = table.images * (pairs + 0.7 * ahead) + table.predictor_images * ahead
+    seconds = work * _cells(recipe) * _CHANNEL_CELL
     used = min(available_cpus(), table.workers * table.threads)
     what = f"two networks, {table.images} fields shown"
+    if table.predictor_images:
+        what = f"the mean, {table.predictor_images} fields shown; {what}"
     known, displacing = _displaced(recipe) if table.latent == "lpt" else (0.0, 0.0)
     return Cost(what, _TRAINING_BYTES + known, _START_UP + displacing + seconds / used)
 
@@ -139,8 +154,7 @@ def _emulate(recipe: Recipe, count: int) -> Cost:
 
 
 def _measure(recipe: Recipe) -> Cost:
-    made = simulated_fields(recipe) | emulated_fields(recipe)
-    fields = sum(number for name, number in made.items() if name not in UNMEASURED)
+    fields = sum(measured_fields(recipe).values())
     seconds = _START_UP + fields * _cells(recipe) * _MEASURED_CELL / available_cpus()
     return Cost(f"statistics of {fields} fields", fields * _STATISTICS_BYTES, seconds)
 

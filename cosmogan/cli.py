@@ -345,7 +345,7 @@ def compare(
             output,
             others={name: pipeline.source_of(path) for name, path in others.items() if path},
             counterparts=pipeline.source_of(counterparts) if counterparts else None,
-            lpt=lpt,
+            lpt=pipeline.source_of(lpt) if lpt else None,
             rules=replace(rules, samples=rules.samples and samples),
             progress=progress,
         )

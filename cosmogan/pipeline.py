@@ -7,6 +7,7 @@ It looks so::
     run/                                                   train
     emulated.fields/ untrained.fields/ lognormal.fields/   emulate, from seeds
     counterparts.fields/ lpt.fields/                       emulate, from the initial conditions of test
+                                                           (these alone, of many universes)
     statistics/<name>.stats.h5                             measure
     report.html verdict.json                               compare
     timings.json                                           wall and CPU seconds of each stage
@@ -32,10 +33,10 @@ from cosmogan.budget import (
     EMULATED,
     FROM_TEST,
     SIMULATED,
-    UNMEASURED,
     Cost,
     emulated_fields,
     estimate,
+    measured_fields,
 )
 from cosmogan.errors import RecipeError, ResourceError, Stopped
 from cosmogan.recipe import CompareTable, Recipe, read, write
@@ -114,14 +115,14 @@ def run(
     Raises
     ------
     RecipeError
-        If the folder belongs to another recipe, or there would be a verdict on several universes.
+        If the folder belongs to another recipe, or many universes could not be judged.
     ResourceError
         If the disk has too little room for what is left.
     Stopped
         If a signal asked to stop.
     """
     folder = Path(folder)
-    _refuse_many_universes(recipe, only)
+    _require_counterparts(recipe, only)
     claim(recipe, folder)
     wanted = [stage for stage in stages(recipe, folder) if stage.name in only]
     # What follows a stage that works again may be out of date: it is asked, and knows by itself.
@@ -136,7 +137,7 @@ def stages(recipe: Recipe, folder: Path) -> list[Stage]:
     """Return all stages of a run, in order; nothing is made or changed."""
     emulated = emulated_fields(recipe)
     sets = {name: folder / f"{name}.fields" for name in (*SIMULATED, *emulated)}
-    measured = [path for name, path in sets.items() if name not in UNMEASURED]
+    measured = [sets[name] for name in measured_fields(recipe)]
     statistics = [statistics_of(path) for path in measured]
     leaves_work: dict[str, tuple[list[Path], Callable[[Progress], object]]] = {
         "simulate": (
@@ -276,14 +277,14 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, action)
 
 
-def _refuse_many_universes(recipe: Recipe, only: Sequence[str]) -> None:
+def _require_counterparts(recipe: Recipe, only: Sequence[str]) -> None:
     """Raise `RecipeError` now, and not at the verdict hours later."""
-    several = "points" if recipe.points else "simulate.redshifts"
-    many = recipe.points is not None or len(set(recipe.simulate.redshifts)) > 1
-    if many and not set(only) <= {"simulate", "train"}:
+    judged = not set(only) <= {"simulate", "train"}
+    if recipe.many_universes and judged and "counterparts" not in emulated_fields(recipe):
+        several = "points" if recipe.points else "simulate.redshifts"
         raise RecipeError(
-            f"{several}: a verdict speaks of one cosmology and redshift; give `cosmogan simulate` and "
-            "`cosmogan train`, then `cosmogan emulate --parameters`"
+            f"{several}: each universe is judged by fields that share initial conditions with its "
+            "simulations; set train.latent = 'lpt' and emulate.draws >= 1"
         )
 
 
@@ -317,6 +318,7 @@ def _emulate(recipe: Recipe, folder: Path, name: str, progress: Progress) -> Non
         seed=recipe.emulate.seed,
         like=folder / "test.fields" if name in FROM_TEST else None,
         kind=KINDS[name],
+        force=recipe.many_universes,  # of few points, held-out ones may lie just outside; it is marked
         progress=progress,
     )
 
@@ -347,14 +349,13 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
 
     names = (*SIMULATED, *emulated_fields(recipe))
     sources = {name: source_of(folder / f"{name}.fields") for name in names}
-    lpt = sources.get("lpt")
     compare(
-        {name: sources[name] for name in EMULATED},
+        {name: sources[name] for name in EMULATED if name in sources},
         sources["test"],
         folder,
         others={"training": sources["train"], "validation": sources["validation"]},
         counterparts=sources.get("counterparts"),
-        lpt=lpt.fields if lpt else None,
+        lpt=sources.get("lpt"),
         rules=rules(recipe.compare),
         progress=progress,
         setting=Setting(
@@ -368,7 +369,7 @@ def _compare(recipe: Recipe, folder: Path, progress: Progress) -> None:
 
 def _row(stage: Stage) -> str:
     state = "complete" if stage.complete else f"about {duration(stage.cost.seconds)}"
-    return f"  {stage.name:<10} {state:<18} {size(stage.cost.bytes):>8}  {stage.cost.what}"
+    return f"  {stage.name:<12} {state:<18} {size(stage.cost.bytes):>8}  {stage.cost.what}"
 
 
 def _require_space(folder: Path, todo: Sequence[Stage]) -> None:

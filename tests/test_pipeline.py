@@ -249,10 +249,41 @@ def test_statistics_of_other_data_are_not_compared(finished, tmp_path, capsys):
     ],
 )
 def test_no_run_begins_that_could_not_be_judged(tmp_path, change, key):
-    recipe = Recipe.model_validate({"name": "many"} | change)
-    with pytest.raises(RecipeError, match=key + ".*one cosmology and redshift"):
-        pipeline.run(recipe, tmp_path / "many")
-    assert not (tmp_path / "many").exists()
+    for missing in ({"train": {"latent": "gaussian"}}, {"emulate": {"draws": 0}}):
+        recipe = Recipe.model_validate({"name": "many"} | change | missing)
+        with pytest.raises(
+            RecipeError, match=key + r".*train.latent = 'lpt' and emulate.draws >= 1"
+        ):
+            pipeline.run(recipe, tmp_path / "many")
+        assert not (tmp_path / "many").exists()
+
+
+@pytest.mark.cluster
+def test_many_universes_are_judged_each_by_itself(ray_session, tmp_path):
+    small = TINY.model_dump()
+    small["simulate"] |= {"particles": 16, "mesh": 16, "grid": 16, "steps": 3, "box_size": 50.0}
+    small["simulate"] |= {"thickness": 4, "redshifts": (1.0, 0.0)}
+    small["simulate"] |= {"boxes": {"train": 1, "validation": 1, "test": 2}}
+    small["train"] |= {"images": 32, "validate_every": 32, "generator_widths": (8, 8)}
+    small["train"] |= {"predictor_images": 32, "neighbours": 1}
+    small["emulate"] |= {"draws": 1}
+    ranges = {"Omega_m": (0.2, 0.4), "sigma_8": (0.6, 1.0)}
+    small |= {"points": {"ranges": ranges, "train": 4, "validation": 2, "test": 2}}
+    recipe, folder = Recipe.model_validate(small), tmp_path / "run"
+    names = [stage.name for stage in pipeline.stages(recipe, folder)]
+    assert names == ["simulate", "train", "counterparts", "lpt", "measure", "compare"]
+    pipeline.run(recipe, folder)
+    planned = budget.simulated_fields(recipe) | budget.emulated_fields(recipe)
+    assert {name: len(cosmogan.open(folder / f"{name}.fields")) for name in planned} == planned
+    truth, made = (cosmogan.open(folder / f"{name}.fields") for name in ("test", "counterparts"))
+    np.testing.assert_array_equal(made.parameters, truth.parameters)
+    np.testing.assert_array_equal(made.origin, truth.origin)
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert verdict["names"] == ["Omega_m", "sigma_8", "redshift"]
+    assert len(verdict["each"]) == 4
+    assert {universe["simulations"] for universe in verdict["each"]} == {2}
+    assert all(universe["theory"] for universe in verdict["each"])
+    assert "of 4 held-out universes" in pipeline.closing(folder)
 
 
 def test_a_recipe_that_lost_its_points_is_another_recipe(tmp_path):

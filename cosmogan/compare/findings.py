@@ -305,16 +305,24 @@ def write_verdict(path: str | Path, verdict: Verdict, more: Mapping[str, Any]) -
         Written beside it: the sentence, what made it. Infinite or undefined numbers become null.
     """
     content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "level": LEVEL,
-        "false_alarms": FALSE_ALARMS,
         "student_below": STUDENT_BELOW,
-        "resamples": RESAMPLES,
         "learnt": verdict.learnt,
         "outcome": verdict.about.outcome,
         **dataclasses.asdict(verdict),
         **more,
+    }
+    write_findings(path, content)
+
+
+def write_findings(path: str | Path, found: Mapping[str, Any]) -> None:
+    """Write what was found as JSON, with its format; the file appears whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "level": LEVEL,
+        "false_alarms": FALSE_ALARMS,
+        "resamples": RESAMPLES,
+        **found,
     }
     temporary = Path(path).with_suffix(".part")
     text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)

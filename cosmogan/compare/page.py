@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cosmogan.compare import words
+from cosmogan.compare.atlas import atlas_figure
 from cosmogan.compare.coherence import coherence_figure
 from cosmogan.compare.costs import Cost, Timings, costs
 from cosmogan.compare.curves import Line, training_figure
@@ -32,6 +35,7 @@ from cosmogan.compare.findings import (
     PASS,
     Result,
     Verdict,
+    write_findings,
     write_verdict,
 )
 from cosmogan.compare.gallery import Fields, gallery
@@ -40,9 +44,13 @@ from cosmogan.compare.nearness import nearness_figure
 from cosmogan.compare.pairs import Pairs
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.samples import Samples
+from cosmogan.compare.universes import Universes
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 from cosmogan.fields.layout import provenance
 from cosmogan.statistics.table import StatisticsTable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TRUTH = "truth"
 """Key of the held-out fields among `Setting.fields`."""
@@ -158,11 +166,111 @@ def write_report(
 def _render(
     exhibit: Exhibit, setting: Setting, spent: Sequence[Cost], made_by: Mapping[str, str]
 ) -> str:
-    from jinja2 import Environment, StrictUndefined
-
     verdict = exhibit.verdict
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            verdict=verdict,
+            about=verdict.about,
+            title=setting.title,
+            headline=words.headline(verdict),
+            together=words.together(verdict),
+            undecided=words.undecided(verdict),
+            lesson=words.lesson(verdict),
+            rows=[name for name in ORDER if name in verdict.about.results]
+            + [name for name in verdict.about.results if name not in ORDER],
+            layout=exhibit.truth.attributes,
+            pictures=_pictures(setting, verdict),
+            samples=setting.samples,
+            on_samples=words.on_samples(setting.samples),
+            nearness=_nearness(setting.samples, verdict.subject),
+            pairs=setting.pairs,
+            on_pairs=words.on_pairs(setting.pairs),
+            coherence=_coherence(setting.pairs, verdict),
+            narrowing=_narrowing,
+            two_point=statistics_figure(exhibit, TWO_POINT),
+            three_point=statistics_figure(exhibit, THREE_POINT),
+            one_point=statistics_figure(exhibit, ONE_POINT),
+            matrices=matrices_figure(verdict),
+            extrema=statistics_figure(exhibit, EXTREMA),
+            minkowski=statistics_figure(exhibit, MINKOWSKI),
+            training=training_figure(setting.log),
+            timings=setting.timings,
+            costs=spent,
+            recipe=made_by.get("recipe", ""),
+            made_by={key: value for key, value in made_by.items() if key != "recipe" and value},
+            place=words.place,
+            another_draw=ANOTHER_DRAW,
+        )
+    )
+
+
+def write_atlas(
+    out: str | Path, universes: Universes, truth: StatisticsTable, setting: Setting
+) -> None:
+    """Write ``report.html`` and ``verdict.json`` about many universes.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the two files; made if it does not exist. Each appears whole or not at all, the
+        report last.
+    universes : Universes
+        What was found.
+    truth : StatisticsTable
+        Held-out simulations.
+    setting : Setting
+        What else the page shows: log, timings, what made it.
+    """
+    folder, made_by = Path(out), {**_made_by(truth), **setting.made_by}
+    folder.mkdir(parents=True, exist_ok=True)
+    sentences = words.on_universes(universes)
+    more = {"sentences": sentences, "timings": setting.timings, "made_by": made_by}
+    write_findings(folder / VERDICT, universes.summary() | more)
+    page = (
+        _environment()
+        .get_template("universes.html")
+        .render(
+            universes=universes,
+            title=setting.title,
+            headline=sentences[0],
+            sentences=sentences,
+            atlas=atlas_figure(universes),
+            rows=[_summary_row(universes, name) for name in universes.statistics],
+            training=training_figure(setting.log),
+            timings=setting.timings,
+            recipe=made_by.get("recipe", ""),
+            made_by={key: value for key, value in made_by.items() if key != "recipe" and value},
+        )
+    )
+    _write(folder / REPORT, page)
+
+
+def _summary_row(universes: Universes, name: str) -> dict[str, Any]:
+    worst, bare = universes.worst(name), universes.theory_errors(name)
+    return {
+        "name": name,
+        "tolerance": worst.score(name).highest,
+        "passed": universes.count(name, PASS),
+        "unsure": universes.count(name, CANNOT_TELL),
+        "failed": universes.count(name, FAIL),
+        "median": float(np.median(universes.errors(name))),
+        "worst": worst.results[name].error.value,
+        "where": words.name_universe(worst),
+        "theory": (float(np.median(bare)), float(bare.max())) if bare.size else (),
+    }
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
         "percent": words.percent,
@@ -177,40 +285,7 @@ def _render(
     environment.globals.update(
         badges=_BADGES, counts=_counts, interval=words.interval, percent_of=words.percent
     )
-    template = environment.from_string(Path(__file__).with_suffix(".html").read_text("utf-8"))
-    return template.render(
-        verdict=verdict,
-        about=verdict.about,
-        title=setting.title,
-        headline=words.headline(verdict),
-        together=words.together(verdict),
-        undecided=words.undecided(verdict),
-        lesson=words.lesson(verdict),
-        rows=[name for name in ORDER if name in verdict.about.results]
-        + [name for name in verdict.about.results if name not in ORDER],
-        layout=exhibit.truth.attributes,
-        pictures=_pictures(setting, verdict),
-        samples=setting.samples,
-        on_samples=words.on_samples(setting.samples),
-        nearness=_nearness(setting.samples, verdict.subject),
-        pairs=setting.pairs,
-        on_pairs=words.on_pairs(setting.pairs),
-        coherence=_coherence(setting.pairs, verdict),
-        narrowing=_narrowing,
-        two_point=statistics_figure(exhibit, TWO_POINT),
-        three_point=statistics_figure(exhibit, THREE_POINT),
-        one_point=statistics_figure(exhibit, ONE_POINT),
-        matrices=matrices_figure(verdict),
-        extrema=statistics_figure(exhibit, EXTREMA),
-        minkowski=statistics_figure(exhibit, MINKOWSKI),
-        training=training_figure(setting.log),
-        timings=setting.timings,
-        costs=spent,
-        recipe=made_by.get("recipe", ""),
-        made_by={key: value for key, value in made_by.items() if key != "recipe" and value},
-        place=words.place,
-        another_draw=ANOTHER_DRAW,
-    )
+    return environment
 
 
 def _nearness(samples: Samples | None, subject: str) -> str:

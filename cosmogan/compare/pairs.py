@@ -143,7 +143,7 @@ def judge_pairs(made: Side, truth: Side, theory: FieldSet | None = None, *, rule
         fields=len(matched[0]),
         draws=matched[1].shape[1],
         **_compare_phases((made, truth), theory, matched, rules),
-        results=_results(tables, matched, yardsticks, rules),
+        results=paired_results(tables, matched, yardsticks, rules),
         overall=_exchange(tables, matched, yardsticks, rules),
     )
 
@@ -180,7 +180,7 @@ def _compare_phases(
     if number > 1:
         parts["spread"] = _spread(own, number, rules)
     if theory is not None:
-        bare = measure(theory, _partners(theory, truth.fields, rows))
+        bare = measure(theory, partners(theory, truth.fields, rows))
         parts["theory"] = phases(bare, 1)
         if number > 1:
             parts["left_open"], parts["contest"] = _contest(own, number, bare)
@@ -232,7 +232,14 @@ def _keys(of: FieldSet, truth: FieldSet) -> list[tuple[bytes, int]]:
     return [(o.tobytes(), w) for o, w in zip(of.origin, which.tolist(), strict=True)]
 
 
-def _partners(theory: FieldSet, truth: FieldSet, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+def partners(theory: FieldSet, truth: FieldSet, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Find the first partner (n, 1) of each of these fields of the truth.
+
+    Raises
+    ------
+    LayoutError
+        If one has none.
+    """
     known, draws = match(theory, truth)
     missing = np.setdiff1d(rows, known)
     if missing.size:
@@ -267,12 +274,25 @@ def _geometric_mean(x: Array) -> Array:
     return mean
 
 
-def _results(
+def paired_results(
     tables: tuple[StatisticsTable, StatisticsTable],
     matched: _Match,
     yardsticks: Sequence[Yardstick],
     rules: Rules,
 ) -> dict[str, Result]:
+    """Judge the bins of two tables pair by pair.
+
+    Parameters
+    ----------
+    tables : tuple of StatisticsTable
+        Of the emulated fields, and of the truth.
+    matched : (n,) and (n, M) ndarray of int
+        Fields of the truth, and their partners, as `match` gives them.
+    yardsticks : sequence of Yardstick
+        What is judged.
+    rules : Rules
+        How strictly.
+    """
     rng = np.random.default_rng([rules.seed, 7])
     number = np.unique(tables[1].simulation[matched[0]]).size
     counts = draw_with_replacement(rng, floor.RESAMPLES, number) / number

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from cosmogan.compare.findings import Verdict
-from cosmogan.compare.page import TRUTH, Setting, write_report
+from cosmogan.compare.page import TRUTH, Setting, write_atlas, write_report
 from cosmogan.compare.pairs import Pairs, judge_pairs
 from cosmogan.compare.rules import Rules, check_comparable
 from cosmogan.compare.samples import Samples, Side, look
 from cosmogan.compare.theory import expected_power
+from cosmogan.compare.universes import Universes, judge_universes
 from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.fields.array import is_plain
 from cosmogan.fields.dataset import FieldSet
@@ -46,12 +49,15 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
     *,
     others: Mapping[str, Source] = MappingProxyType({}),
     counterparts: Source | None = None,
-    lpt: Path | None = None,
+    lpt: Source | None = None,
     rules: Rules | None = None,
     setting: Setting | None = None,
     progress: Progress = lambda _done, _total: None,
-) -> Verdict:
+) -> Verdict | Universes:
     """Judge data sets against held-out simulations and write ``report.html`` and ``verdict.json``.
+
+    Where the truth is of several cosmologies or redshifts, each is judged by itself, by fields that share
+    its initial conditions: the counterparts, or else the first candidate.
 
     Parameters
     ----------
@@ -65,8 +71,8 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
         The other simulations: "training", "validation".
     counterparts : Source, optional
         Fields that the emulator of the first candidate made from the initial conditions of the truth.
-    lpt : Path, optional
-        Data set of what perturbation theory alone makes of these.
+    lpt : Source, optional
+        What perturbation theory alone makes of these; its statistics are read for many universes only.
     rules : Rules, optional
         What is judged, and how strictly.
     setting : Setting, optional
@@ -77,7 +83,7 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
 
     Returns
     -------
-    Verdict
+    Verdict or Universes
         What was found.
 
     Raises
@@ -87,12 +93,19 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
     """
     rules = rules or Rules()
     judge = _read(truth)
+    if len(np.unique(judge[0].parameters, axis=0)) > 1:
+        subject = counterparts or next(iter(candidates.values()), None)
+        if subject is None:
+            raise RecipeError("compare: nothing to judge; give counterparts of the simulations")
+        return _compare_universes(subject, judge, out, lpt, rules, setting or Setting())
     found = {name: _read(source) for name, source in candidates.items()}
     known = {name: _read(source) for name, source in others.items()}
     tables = [{name: table for name, (table, _) in of.items()} for of in (found, known)]
     check_comparable(tables[0], judge[0], tables[1])
     if lpt is not None and counterparts is None:
-        raise RecipeError(f"{lpt}: the rival of counterparts, and there are none; name those too")
+        raise RecipeError(
+            f"{lpt.fields}: the rival of counterparts, and there are none; name those too"
+        )
     pairs = None if counterparts is None else _pair(counterparts, judge, lpt, rules)
     pictures = {TRUTH: judge[1]} | {name: fields for name, (_, fields) in found.items()}
     return write_report(
@@ -111,6 +124,20 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
     )
 
 
+def _compare_universes(
+    counterparts: Source,
+    truth: _Data,
+    out: str | Path,
+    lpt: Source | None,
+    rules: Rules,
+    setting: Setting,
+) -> Universes:
+    theory = None if lpt is None else _side(_read(lpt))
+    universes = judge_universes(_side(_read(counterparts)), _side(truth), theory, rules=rules)
+    write_atlas(out, universes, truth[0], setting)
+    return universes
+
+
 def _look(
     subject: _Data, truth: _Data, others: Mapping[str, _Data], rules: Rules, progress: Progress
 ) -> Samples | None:
@@ -124,10 +151,10 @@ def _look(
     return look(of, against, sides, rules=rules, progress=progress)
 
 
-def _pair(counterparts: Source, truth: _Data, lpt: Path | None, rules: Rules) -> Pairs:
+def _pair(counterparts: Source, truth: _Data, lpt: Source | None, rules: Rules) -> Pairs:
     """Judge the fields that share the initial conditions of the truth."""
-    made, theory = _side(_read(counterparts)), None if lpt is None else open_fields(lpt)
-    return judge_pairs(made, _side(truth), theory, rules=rules)
+    bare = None if lpt is None else open_fields(lpt.fields or lpt.table)
+    return judge_pairs(_side(_read(counterparts)), _side(truth), bare, rules=rules)
 
 
 def _side(data: _Data) -> Side:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cosmogan.compare.phases import Curve
     from cosmogan.compare.placements import Classified
     from cosmogan.compare.samples import Samples
+    from cosmogan.compare.universes import Universe, Universes
 
 NAMES = {
     "mean_density": "mean density",
@@ -227,6 +228,36 @@ def enumeration(items: Sequence[str], last: str = "and") -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def on_universes(universes: "Universes") -> list[str]:
+    """Return what was found in many universes: the power spectrum first, then all statistics."""
+    names = universes.statistics
+    first = "power" if "power" in names else names[0]
+    count, tolerance = len(universes.each), universes.each[0].score(first).highest
+    passed, failed, unsure = (universes.count(first, o) for o in (PASS, FAIL, CANNOT_TELL))
+    worst = universes.worst(first)
+    rest = [
+        f"{number} {verb}" for number, verb in ((failed, "fail"), (unsure, "stay open")) if number
+    ]
+    well = [n for n in names if universes.count(n, PASS) == count]
+    badly = [n for n in names if universes.count(n, FAIL)]
+    headline = (
+        f"The {name_of(first)} of the {universes.subject} fields is within {percent(tolerance)} in "
+        f"{passed} of {count} held-out universes{''.join(f', {each}' for each in rest)}; at worst it is off by "
+        f"{percent(worst.results[first].error.value)}, at {name_universe(worst)}."
+    )
+    everywhere = enumeration([name_of(n) for n in well]) or "nothing"
+    sentences = [headline, f"In every universe within tolerance: {everywhere}."]
+    if badly:
+        where = [f"{name_of(n)} ({universes.count(n, FAIL)})" for n in badly]
+        sentences.append(f"Outside it in some: {enumeration(where)}.")
+    return sentences
+
+
+def name_universe(universe: "Universe") -> str:
+    """Return the parameters of a universe in words."""
+    return ", ".join(f"{name} = {value:.4g}" for name, value in universe.parameters.items())
 
 
 def percent(value: float) -> str:

@@ -215,7 +215,9 @@ class Emulator:
         """Raise `RecipeError` if a name is none of the network's parameters."""
         unknown = sorted(set(names) - set(self.theory.names))
         if unknown:
-            raise RecipeError(f"{unknown}: no parameter of this network; it has {self.theory.names}")
+            raise RecipeError(
+                f"{unknown}: no parameter of this network; it has {self.theory.names}"
+            )
 
     def over(
         self, table: NDArray[np.float64], *, force: bool = False, call: Caller = itertools.starmap

@@ -283,6 +283,11 @@ class Recipe(Table):
     compare: CompareTable = CompareTable()
     """The verdict."""
 
+    @property
+    def many_universes(self) -> bool:
+        """Whether its fields are of several cosmologies or redshifts."""
+        return self.points is not None or len(set(self.simulate.redshifts)) > 1
+
     @model_validator(mode="after")
     def _cubes_have_no_neighbours(self) -> Self:
         if self.train.neighbours and self.simulate.dimension == 3:

@@ -24,7 +24,7 @@ whose `to_dataframe` makes tables of pandas.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,12 @@ class StatisticsTable:
 
     def __getitem__(self, name: str) -> Statistic:
         return self.statistics[name]
+
+    def take(self, rows: NDArray[np.intp]) -> "StatisticsTable":
+        """Return the table of some fields; whose content it is stays as it was."""
+        chosen = {n: replace(s, samples=s.samples[rows]) for n, s in self.statistics.items()}
+        origin, parameters = self.origin[rows], self.parameters[rows]
+        return replace(self, origin=origin, parameters=parameters, statistics=chosen)
 
     def to_dataframe(self, name: str | None = None) -> "DataFrame":
         """Return the statistics as a table of pandas.

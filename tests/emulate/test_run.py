@@ -232,7 +232,9 @@ def test_what_is_like_simulations_has_the_parameters_of_each(runs, tmp_path, ray
     )
     np.testing.assert_array_equal(some.origin, origin[[0, 3]])
     assert not some.layout.extrapolated
-    with pytest.raises(LayoutError, match="no field at redshift = 0.2; give --parameters it holds"):
+    with pytest.raises(
+        LayoutError, match=r"no field at redshift = 0.2; give --parameters it holds"
+    ):
         emulate(runs["lpt"], tmp_path / "x.fields", seed=7, like=path, parameters={"redshift": 0.2})
-    with pytest.raises(RecipeError, match="'w0'.*: no parameter of this network"):
+    with pytest.raises(RecipeError, match=r"'w0'.*: no parameter of this network"):
         emulate(runs["lpt"], tmp_path / "x.fields", seed=7, like=path, parameters={"w0": -1.0})
