@@ -85,6 +85,16 @@ def training_figure(lines: Iterable[Line]) -> str:
         return style.as_svg(drawn)
 
 
+def raised(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """Return the alarms of a training log, one for each number: how often it rang, and when last."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if line.get("event") == "alarm":
+            before = found.get(line["name"], {"times": 0})
+            found[line["name"]] = {**line, "times": before["times"] + 1}
+    return list(found.values())
+
+
 def _flat(line: Line) -> dict[str, Any]:
     """Bring the errors of a reading beside its ratios."""
     errors = {key.removesuffix("_error"): v for key, v in line.items() if key.endswith("_error")}

@@ -16,7 +16,7 @@ from cosmogan.compare import words
 from cosmogan.compare.atlas import atlas_figure
 from cosmogan.compare.coherence import coherence_figure
 from cosmogan.compare.costs import Cost, Timings, costs
-from cosmogan.compare.curves import Line, training_figure
+from cosmogan.compare.curves import Line, raised, training_figure
 from cosmogan.compare.figures import (
     EXTREMA,
     MINKOWSKI,
@@ -196,6 +196,7 @@ def _render(
             extrema=statistics_figure(exhibit, EXTREMA),
             minkowski=statistics_figure(exhibit, MINKOWSKI),
             training=training_figure(setting.log),
+            alarms=raised(setting.log),
             timings=setting.timings,
             costs=spent,
             recipe=made_by.get("recipe", ""),
@@ -239,6 +240,7 @@ def write_atlas(
             atlas=atlas_figure(universes),
             rows=[_summary_row(universes, name) for name in universes.statistics],
             training=training_figure(setting.log),
+            alarms=raised(setting.log),
             timings=setting.timings,
             recipe=made_by.get("recipe", ""),
             made_by={key: value for key, value in made_by.items() if key != "recipe" and value},

@@ -8,7 +8,7 @@ their range is read by itself, lest errors of opposite sign cancel.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from cosmogan.models.theory import Theory
 from cosmogan.statistics import battery
 from cosmogan.statistics.table import Statistic
 from cosmogan.train.data import rows_of, spread
+from cosmogan.train.watch import Watch
 
 FIELDS = 512
 """Fields made for a reading."""
@@ -51,6 +52,8 @@ class Reading:
     gap_validation : float
         Mean score of training minus validation fields: it grows when training fields are learnt
         by heart.
+    health : dict of str to float
+        What `cosmogan.train.watch` looks at.
     """
 
     images: int
@@ -60,6 +63,7 @@ class Reading:
     scatter: float
     touched: float
     gap_validation: float
+    health: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Return the numbers, for the log."""
@@ -164,6 +168,7 @@ class Referee:
         images: int,
         touched: float = 0.0,
         gap_validation: float = 0.0,
+        watch: Watch | None = None,
     ) -> Reading:
         """Compare generated fields (n, N, ...), density over mean, with the simulations."""
         made = self.measure(fields)
@@ -184,6 +189,7 @@ class Referee:
             scatter=float(np.mean(scatter)),
             touched=touched,
             gap_validation=gap_validation,
+            health={"scatter": float(np.mean(scatter))} | (watch.look(made) if watch else {}),
         )
 
     def judged(self, truth: Statistic) -> NDArray[np.intp]:

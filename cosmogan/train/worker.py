@@ -21,30 +21,26 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
 from cosmogan.models import checkpoint
-from cosmogan.models.seeds import derive_seed
-from cosmogan.models.source import generate
-from cosmogan.models.weights import MICRO_BATCH, save_weights
+from cosmogan.models.weights import save_weights
 from cosmogan.train.data import check_origins
+from cosmogan.train.examine import Examiner
 from cosmogan.train.feed import Feed
 from cosmogan.train.material import Material
 from cosmogan.train.networks import build_networks, generator_shape
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory
 from cosmogan.train.plan import Training
 from cosmogan.train.predict import Lesson
-from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
+from cosmogan.train.reading import Reading
 from cosmogan.train.step import schedule, step
+from cosmogan.train.watch import EARLY, RANGES, alarms
 
 log = logging.getLogger(__name__)
 
-GAP_FIELDS = 128
-"""Fields of either side whose scores are compared in a reading."""
 KEEP = 2
 """Newest checkpoints kept."""
 LOST = 0.003
@@ -136,28 +132,18 @@ class Loop:
     ) -> None:
         self.plan, self.place = plan, place
         self.folder = Path(plan.folder)
-        self.layout, self.scaling = material.layout, material.scaling
+        self.layout = material.layout
         shape = generator_shape(plan, material.layout, material.latent.channels)
         self.source = material.source(shape, lesson.predictor if lesson else None)
         known = material.known(self.source) if plan.paired else None
         self.networks = build_networks(
             plan, shape, material.scaling, material.sample, known, place.device
         )
-        sides = material.training, material.validation
-        self.feed, self.unseen = (Feed(plan, side, self.source, place) for side in sides)
+        self.feed = Feed(plan, material.training, self.source, place)
         if plan.paired:
             check_origins(material.training, self.source)
-            self.exam = paired_exam(material.validation.fields, plan.theory)
-        else:
-            fields, unseen = (side.fields for side in sides)
-            seed = derive_seed(plan.seed, 2)
-            self.exam = free_exam(fields, unseen, material.latent, plan.theory, seed)
-        self.referee = (
-            Referee(self.exam, self.layout, tolerance=plan.tolerance, k_max=plan.k_max)
-            if place.first
-            else None
-        )
-        self.best = math.inf
+        self.examiner = Examiner(plan, material, self.source, place.device) if place.first else None
+        self.best, self.untrained = math.inf, math.inf
         self.smoothed = math.log(2)
         self.before = lesson.seconds if lesson else 0.0
         self.seconds, self.cpu_seconds = self.before, lesson.cpu_seconds if lesson else 0.0
@@ -183,8 +169,10 @@ class Loop:
     def _resume(self) -> None:
         path = checkpoint.newest(self.folder / "checkpoints")
         if path is None:
-            if self.place.first:
+            if self.examiner is not None:
                 self._save_weights("untrained", reading=None)
+                reading, _ = self.examiner.read(self.networks, balance=1.0)
+                self.untrained = reading.score
             return
         tensors, content = checkpoint.load(path)
         if content.get("identity") != self.plan.identity:
@@ -193,6 +181,7 @@ class Loop:
             )
         self.networks.load(tensors, int(content["shown"]), str(path))
         self.best, self.smoothed = float(content["best"]), float(content["smoothed"])
+        self.untrained = float(content["untrained"])
         self.seconds, self.cpu_seconds = float(content["seconds"]), float(content["cpu_seconds"])
 
     def _step(self) -> None:
@@ -250,6 +239,7 @@ class Loop:
             "identity": self.plan.identity,
             "shown": shown,
             "best": self.best,
+            "untrained": self.untrained,
             "smoothed": self.smoothed,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
@@ -259,43 +249,23 @@ class Loop:
         checkpoint.prune(folder, keep=KEEP)
 
     def _read(self) -> None:
-        if self.referee is None:
+        if self.examiner is None:
             return
-        fields, touched = self._make()
-        reading = self.referee.read(
-            fields,
-            images=self.networks.shown,
-            touched=touched,
-            gap_validation=self._gap_validation(),
+        late = self.networks.shown >= EARLY * self.plan.images
+        reading, fields = self.examiner.read(
+            self.networks,
+            balance=self.smoothed / math.log(2),
+            first=self.untrained if late else None,
         )
         if reading.score < self.best:
             self.best = reading.score
             self._save_weights("best", reading=reading)
         self._tell("reading", **reading.as_dict())
+        for name in alarms(reading.health):
+            low, high = (edge if math.isfinite(edge) else None for edge in RANGES[name])
+            self._tell("alarm", name=name, value=reading.health[name], low=low, high=high)
         for observer in self.place.observers:
-            observer.reading(reading, fields, self.referee)
-
-    @torch.no_grad()
-    def _make(self) -> tuple[NDArray[np.float32], float]:
-        """Make the fields of the exam with the averaged weights: density over mean, ceiling use."""
-        exam, parts = self.exam, []
-        for start in range(0, len(exam.rows), MICRO_BATCH):
-            some = slice(start, start + MICRO_BATCH)
-            rows = exam.rows[some]
-            seeds = [derive_seed(self.plan.seed, 2, start + i) for i in range(len(rows))]
-            latents = self.source.latents(exam.origins[some], rows)
-            draw = self.source.draw(latents, seeds, rows, self.place.device)
-            parts.append(generate(self.networks.average, draw).cpu())
-        y = torch.cat(parts)[:, 0].numpy()
-        return self.scaling.inverse(y).astype(np.float32), self.scaling.touched(y)
-
-    @torch.no_grad()
-    def _gap_validation(self) -> float:
-        """Return the mean score of training minus validation fields."""
-        judge = self.networks.discriminator
-        count = min(GAP_FIELDS, len(self.unseen.data.rows))
-        known, unknown = (feed.mean_score(judge, count) for feed in (self.feed, self.unseen))
-        return known - unknown
+            observer.reading(reading, fields, self.examiner.referee)
 
     def _compare_workers(self) -> None:
         """Raise TrainingError on every worker if their clocks or networks differ."""

@@ -137,6 +137,20 @@ def test_empty_and_uniform_fields_break_no_gallery(FieldList):
     assert size(gallery.gallery(sets, truth="truth", subject="emulated"))
 
 
+def test_alarms_are_counted_and_the_last_is_kept(log_lines):
+    assert curves.raised(log_lines) == []
+    gap = {"event": "alarm", "name": "gap", "low": None, "high": 0.5}
+    rung = [
+        *log_lines,
+        gap | {"images": 3200, "value": 0.9},
+        {"event": "alarm", "name": "spread", "low": 0.5, "high": 2.0, "images": 3200, "value": 0.1},
+        gap | {"images": 6400, "value": 0.6},
+    ]
+    first, second = curves.raised(rung)
+    assert (first["name"], first["images"], first["value"], first["times"]) == ("gap", 6400, 0.6, 2)
+    assert (second["name"], second["times"]) == ("spread", 1)
+
+
 def test_training_curves_are_drawn_from_steps_and_readings(log_lines):
     whole = len(elements(curves.training_figure(log_lines)))
     steps = [line for line in log_lines if line["event"] == "step"]

@@ -127,7 +127,7 @@ def test_a_universe_without_partners_is_named(worlds, truth):
         judge_universes(worlds.write("whole"), truth, few, rules=RULES)
 
 
-def test_the_page_says_how_many_universes_are_well(right, wrong, truth, tmp_path):
+def test_the_page_says_how_many_universes_are_well(right, wrong, truth, log_lines, tmp_path):
     first = words.on_universes(right)[0]
     passed, unsure = (right.count("power", outcome) for outcome in (PASS, CANNOT_TELL))
     assert f"in {passed} of 4 held-out universes" in first
@@ -135,10 +135,19 @@ def test_the_page_says_how_many_universes_are_well(right, wrong, truth, tmp_path
     sentences = words.on_universes(wrong)
     assert "Omega_m = 0.35, redshift = 0." in sentences[0]
     assert "power spectrum (1)" in sentences[-1]
-    write_atlas(tmp_path, right, truth.table, Setting(title="worlds"))
+    alarm = {
+        "event": "alarm",
+        "name": "gap",
+        "images": 6400,
+        "value": 0.6,
+        "low": None,
+        "high": 0.5,
+    }
+    write_atlas(tmp_path, right, truth.table, Setting(title="worlds", log=[*log_lines, alarm]))
     page = (tmp_path / REPORT).read_text()
     assert first in page
-    assert page.count("data:image/svg") == 1
+    assert page.count("data:image/svg") == 2
+    assert "Alarm: gap 0.6 after 6,400 fields, outside −∞ to 0.5; raised in 1 reading." in page
     found = json.loads((tmp_path / VERDICT).read_text())
     assert found["sentences"][0] == first
     assert len(found["each"]) == 4

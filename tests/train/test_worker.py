@@ -25,7 +25,7 @@ from cosmogan.errors import (
 )
 from cosmogan.models import checkpoint
 from cosmogan.models.weights import load_weights
-from cosmogan.train import reading, worker
+from cosmogan.train import material, reading, worker
 from cosmogan.train.data import TrainingFields
 from cosmogan.train.place import LogFile, Place
 from cosmogan.train.worker import STOPPED, begin, train
@@ -210,7 +210,7 @@ class Poisoned(TrainingFields):
 
 def test_a_nan_ends_the_training_and_leaves_the_last_good_checkpoint(plan, forty, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "TrainingFields", Poisoned)
+        patch.setattr(material, "TrainingFields", Poisoned)
         with pytest.raises(TrainingError, match="not finite after 60 fields") as error:
             train(plan, here(plan))
     assert "the last good checkpoint stays; lower learning_rate or raise gamma" in str(error.value)
@@ -234,7 +234,8 @@ def test_readings_go_to_the_observers_of_the_first_worker(plan):
     spy = Spy()
     short = replace(plan, images=80)
     assert train(short, Place(observers=[spy]))
-    assert [line["event"] for line in spy.lines] == ["step", "reading", "step", "reading"]
+    events = [line["event"] for line in spy.lines if line["event"] != "alarm"]
+    assert events == ["step", "reading", "step", "reading"]
     assert [reading.images for reading, _, _ in spy.readings] == [40, 80]
     assert spy.readings[0][1] == (32, 16, 16)
     step = spy.lines[0]
@@ -305,13 +306,13 @@ def test_readings_that_are_never_finite_leave_no_weights(plan, monkeypatch):
 
 @pytest.mark.parametrize("stops", [(), (15,), (20,), (25, 7)])
 def test_users_get_the_best_reading_wherever_the_training_was_cut_off(plan, monkeypatch, stops):
-    scores = {40: 3.0, 80: 1.0, 120: 2.0, 160: 4.0}
-    read = worker.Referee.read
+    scores = {0: 5.0, 40: 3.0, 80: 1.0, 120: 2.0, 160: 4.0}
+    read = reading.Referee.read
 
     def scored(self, fields, *, images, **others):
         return replace(read(self, fields, images=images, **others), score=scores[images])
 
-    monkeypatch.setattr(worker.Referee, "read", scored)
+    monkeypatch.setattr(reading.Referee, "read", scored)
     for steps in stops:
         assert not train(plan, Place(stopped=asked_to_stop_after(steps)))
     assert train(plan)
@@ -371,7 +372,7 @@ def test_two_processes_train_as_one(plans, tmp_path, kind):
         (one, _), (two, _) = (checkpoint.load(Path(p.folder) / name) for p in (alone, pair))
         assert one.keys() == two.keys()
         gradients = [key for key in one if key.endswith("exp_avg")]  # in proportion, after a step
-        assert max(float(one[key].abs().max()) for key in gradients) > 1e-2
+        assert max(float(one[key].abs().max()) for key in gradients) > 1e-3
         for key in gradients:
             size = float(one[key].abs().max())
             torch.testing.assert_close(two[key], one[key], rtol=0, atol=1e-6 * max(size, 1))

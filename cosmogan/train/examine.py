@@ -1,0 +1,117 @@
+"""Takes the readings of a training: the averaged generator answers its exam, and is judged and watched."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cosmogan.models.generator import Generator
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.source import Source, generate
+from cosmogan.models.weights import MICRO_BATCH
+from cosmogan.train import reading
+from cosmogan.train.data import spread
+from cosmogan.train.feed import Feed
+from cosmogan.train.material import Material
+from cosmogan.train.networks import Networks
+from cosmogan.train.place import Place
+from cosmogan.train.plan import Training
+from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
+from cosmogan.train.watch import Watch, differ
+
+GAP_FIELDS = 128
+"""Fields of either side whose scores are compared in a reading."""
+TWICE = 64
+"""Fields of an exam that are drawn twice, if they are simulated ones."""
+
+
+class Examiner:
+    """Knows the exam and who judges it.
+
+    Parameters
+    ----------
+    plan : Training
+        Tolerances and seed.
+    material : Material
+        Both sides.
+    source : Source
+        Of latents and noise.
+    device : str
+        Where the networks are.
+    """
+
+    def __init__(self, plan: Training, material: Material, source: Source, device: str) -> None:
+        self.plan, self.source, self.device = plan, source, device
+        self.scaling = material.scaling
+        sides = material.training, material.validation
+        known, unseen = (side.fields for side in sides)
+        if plan.paired:
+            self.exam = paired_exam(unseen, plan.theory)
+        else:
+            seed = derive_seed(plan.seed, 2)
+            self.exam = free_exam(known, unseen, material.latent, plan.theory, seed)
+        self.referee = Referee(
+            self.exam, material.layout, tolerance=plan.tolerance, k_max=plan.k_max
+        )
+        samples = (fields[spread(fields, reading.FIELDS)] for fields in (known, unseen))
+        self.watch = Watch(*map(self.referee.measure, samples))
+        alone = Place(device=device)
+        self.feeds = [Feed(plan, side, source, alone) for side in sides]
+
+    def read(
+        self, networks: Networks, *, balance: float, first: float | None = None
+    ) -> tuple[Reading, NDArray[np.float32]]:
+        """Take a reading; return it and the fields it was made from, density over mean.
+
+        Parameters
+        ----------
+        networks : Networks
+            As they are now: the averaged generator is asked.
+        balance : float
+            Relativistic loss of the discriminator, over its value when the networks are level.
+        first : float, optional
+            Score of the untrained network.
+        """
+        y = self._answer(networks.average, len(self.exam.rows))
+        fields = self.scaling.inverse(y).astype(np.float32)
+        gap = self._gap(networks)
+        found = self.referee.read(
+            fields,
+            images=networks.shown,
+            touched=self.scaling.touched(y),
+            gap_validation=gap,
+            watch=self.watch,
+        )
+        health = found.health | {"gap": gap, "balance": balance}
+        if self.plan.paired:
+            health["spread"] = self._spread(networks.average, y[:TWICE])
+        if first is not None:
+            health["progress"] = found.score / first
+        return replace(found, health=health), fields
+
+    @torch.no_grad()
+    def _answer(self, average: Generator, count: int, again: int = 0) -> NDArray[np.float32]:
+        """Make the first fields of the exam (n, N, ...) in training space; `again`, with other noise."""
+        exam, parts = self.exam, []
+        for start in range(0, count, MICRO_BATCH):
+            some = slice(start, min(start + MICRO_BATCH, count))
+            rows = exam.rows[some]
+            seeds = [derive_seed(self.plan.seed, 2, again + start + i) for i in range(len(rows))]
+            latents = self.source.latents(exam.origins[some], rows)
+            draw = self.source.draw(latents, seeds, rows, self.device)
+            parts.append(generate(average, draw).cpu())
+        y: NDArray[np.float32] = torch.cat(parts)[:, 0].numpy()
+        return y
+
+    def _spread(self, average: Generator, first: NDArray[np.float32]) -> float:
+        second = self._answer(average, len(first), again=len(self.exam.rows))
+        truth = self.scaling.forward(self.exam.truth[: len(first)])
+        return differ(first, second, truth)
+
+    @torch.no_grad()
+    def _gap(self, networks: Networks) -> float:
+        """Return the mean score of training minus validation fields."""
+        count = min(GAP_FIELDS, len(self.feeds[1].data.rows))
+        known, unknown = (feed.mean_score(networks.discriminator, count) for feed in self.feeds)
+        return known - unknown

@@ -1,0 +1,114 @@
+"""Whether a training goes wrong, asked at every reading: collapse, copies, learning by heart.
+
+Fields are compared by what no shift or turn changes, their power spectrum and distribution, standardised by
+the scatter of the validation fields. Every number is 1 for a right sampler, but for the gap, which is 0, and has
+a range outside which an alarm is told in the log, long before the verdict:
+
+* *coverage* (Naeem et al. 2020, arXiv:2002.09797): share of validation fields with a generated one as near as their
+  k-th neighbour, over 1 - 2^-k. It falls when modes are missing.
+* *pair distance*: median distance of a generated field to the nearest other one, over that of validation fields. It
+  falls when all fields look alike.
+* *nearest*: median distance of a generated field to the nearest training field, over that of validation fields. It
+  falls when training fields are copied.
+* *scatter* of log P over fields, generated over simulated.
+* *spread*: mean square difference of two draws from the same initial conditions, over that of a draw and its
+  simulation. It falls when noise is ignored.
+* *gap*: mean score of training minus validation fields. It grows when training fields are learnt by heart.
+* *balance*: the relativistic loss of the discriminator, over its value when the networks are level. It falls when
+  the discriminator wins.
+* *progress*: score of the reading over that of the untrained network, once a third of the training is over.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from cosmogan.statistics.table import Statistic
+
+NEIGHBOURS = 5
+"""k of the coverage."""
+EARLY = 1 / 3
+"""Share of a training after which it must be better than no training."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "coverage": (0.6, np.inf),
+    "pair_distance": (0.6, np.inf),
+    "nearest": (0.6, np.inf),
+    "scatter": (0.7, 1.4),
+    "spread": (0.5, 2.0),
+    "gap": (-np.inf, 0.5),
+    "balance": (0.15, np.inf),
+    "progress": (-np.inf, 1.0),
+}
+"""Where each number raises no alarm."""
+
+_Array = NDArray[np.float64]
+
+
+class Watch:
+    """Knows how far simulated fields are from each other.
+
+    Parameters
+    ----------
+    training, validation : mapping of str to Statistic
+        Power spectrum and distribution of fields of both sides, as many of either.
+    """
+
+    def __init__(
+        self, training: Mapping[str, Statistic], validation: Mapping[str, Statistic]
+    ) -> None:
+        raw = _features(validation)
+        self.centre, self.scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
+        self.training, self.validation = self._standard(training), self._standard(validation)
+        among = _others(self.validation)
+        k = min(NEIGHBOURS, len(among) - 1)
+        self.radius = np.sort(among, axis=1)[:, k - 1]
+        self.expected = 1 - 0.5**k
+        self.apart = float(np.median(among.min(axis=1)))
+        self.strange = float(np.median(cdist(self.validation, self.training).min(axis=1)))
+
+    def look(self, made: Mapping[str, Statistic]) -> dict[str, float]:
+        """Return coverage, pair distance and nearest of generated fields, from their statistics."""
+        fields = self._standard(made)
+        covered = cdist(self.validation, fields).min(axis=1) <= self.radius
+        return {
+            "coverage": float(covered.mean()) / self.expected,
+            "pair_distance": float(np.median(_others(fields).min(axis=1))) / self.apart,
+            "nearest": float(np.median(cdist(fields, self.training).min(axis=1))) / self.strange,
+        }
+
+    def _standard(self, of: Mapping[str, Statistic]) -> _Array:
+        standard: _Array = (_features(of) - self.centre) / self.scale
+        return standard
+
+
+def differ(
+    first: NDArray[np.float32], second: NDArray[np.float32], truth: NDArray[np.float32]
+) -> float:
+    """Return how far two draws (n, N, ...) are from each other, over how far they are from the truth.
+
+    Mean squares of differences; in training space, where no peak dictates them.
+    """
+    apart = np.mean((first - second) ** 2, dtype=np.float64)
+    missed = np.mean((first - truth) ** 2 + (second - truth) ** 2, dtype=np.float64) / 2
+    return float(apart / max(missed, 1e-30))
+
+
+def alarms(numbers: Mapping[str, float]) -> list[str]:
+    """Return the numbers that lie outside their range, or are not finite."""
+    return [
+        name for name, value in numbers.items() if not RANGES[name][0] <= value <= RANGES[name][1]
+    ]
+
+
+def _features(of: Mapping[str, Statistic]) -> _Array:
+    power, cells = of["power"].samples, of["pdf"].samples
+    return np.concatenate([np.log(np.maximum(power, 1e-30)), np.sqrt(np.maximum(cells, 0))], axis=1)
+
+
+def _others(fields: _Array) -> _Array:
+    """Return the distances of fields from each other, infinite from themselves."""
+    apart: _Array = cdist(fields, fields)
+    np.fill_diagonal(apart, np.inf)
+    return apart
