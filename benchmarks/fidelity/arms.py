@@ -63,9 +63,9 @@ ARMS = {
         {"carried": CARRIED, "neighbours": 1, "mean_weight": 10.0},
     ),
     "predicted": Arm(
-        "mean predicted, in a quarter of the time, from what carried-neighbours-1 sees",
+        "mean predicted, in a seventh of the time, from what carried-neighbours-1 sees",
         {"carried": CARRIED, "neighbours": 1},
-        predictor=0.25,
+        predictor=0.15,
     ),
     "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}),
     "zeldovich": Arm("latent: plain first order", {"displacement": "zeldovich"}),

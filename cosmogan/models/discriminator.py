@@ -40,6 +40,8 @@ class DiscriminatorShape:
         Number of parameters that vary in the training set.
     latents : int
         Channels of the latent beside which each field is judged; 0 if it is judged alone.
+    guides : int
+        How many of them, from the first, say where structures are to be.
     """
 
     dimension: int
@@ -47,6 +49,7 @@ class DiscriminatorShape:
     widths: tuple[int, ...]
     conditions: int = 0
     latents: int = 0
+    guides: int = 0
 
 
 class Whitening(nn.Module):
@@ -113,7 +116,7 @@ class Discriminator(nn.Module):
         )
         self.last = Convolution(d, widths[-1], widths[-1])
         self.score = nn.Linear(widths[-1], 1)
-        self.summaries = Summaries(shape.grid, d, scaling, sees_latent=shape.latents > 0)
+        self.summaries = Summaries(shape.grid, d, scaling, guides=shape.guides)
         self.opinion = nn.Sequential(
             nn.Linear(self.summaries.length + shape.conditions, HIDDEN),
             nn.LeakyReLU(0.2),

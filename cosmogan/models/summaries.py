@@ -3,7 +3,7 @@
 They are the statistics a referee looks at first: the power spectra of the field in training space
 and of the density, the mean density, the first moments of the field in training space, moments of
 the density smoothed over a few cells and of bands of it, and the one-point distribution out to the
-rarest peaks; and, where the latent is known, the transfer functions from it to the field and to the
+rarest peaks; and, where the latent is known, the transfer functions from its guides to the field and to the
 density. Each is standardised by its mean and scatter over the training fields, so that all speak
 equally loud.
 """
@@ -58,8 +58,8 @@ class Summaries(nn.Module):
         Cells per side and spatial axes of the fields.
     scaling : Scaling
         The training space.
-    sees_latent : bool
-        Whether the transfer function from the latent is a summary.
+    guides : int
+        Channels of the latent, from the first, from which the transfer function is a summary.
     """
 
     shells: Tensor
@@ -68,12 +68,10 @@ class Summaries(nn.Module):
     spread: Tensor
     knots: Tensor
 
-    def __init__(
-        self, grid: int, dimension: int, scaling: Scaling, *, sees_latent: bool = False
-    ) -> None:
+    def __init__(self, grid: int, dimension: int, scaling: Scaling, *, guides: int = 0) -> None:
         super().__init__()
         self.grid, self.dimension, self.scaling = grid, dimension, scaling
-        self.sees_latent = sees_latent
+        self.guides = guides
         squared = squared_modes(grid, dimension)
         self.register_buffer("shells", _shell_table(squared, grid))
         self.register_buffer("kernels", _kernels(squared, grid))
@@ -85,7 +83,7 @@ class Summaries(nn.Module):
     def length(self) -> int:
         """Number of summaries of a field."""
         shells = int(self.shells.shape[1])
-        spectra = (2 + 2 * self.sees_latent) * shells
+        spectra = (2 + 2 * self.guides) * shells
         return spectra + 4 + 2 * len(self.kernels) + len(LEVELS) - 1
 
     @torch.no_grad()
@@ -138,13 +136,14 @@ class Summaries(nn.Module):
         T(k) = P_cross / P_latent: what is in its place, in the right amount. Unlike a correlation
         coefficient it does not improve when the power of the rest is lowered.
         """
-        if not self.sees_latent or latent is None:
-            return []
-        found = []
-        latent = latent[:, :1]
-        for made, known in ((y, latent), (density, self.scaling.inverse(latent, torch))):
-            a, b = self._transform(made), self._transform(known)
-            found.append(self._product(a, b) / (self._product(b, b) + 1e-6))
+        found: list[Tensor] = []
+        if latent is None:
+            return found
+        both = self._transform(y), self._transform(density)
+        for guide in latent[:, : self.guides].split(1, dim=1):
+            for a, known in zip(both, (guide, self.scaling.inverse(guide, torch)), strict=True):
+                b = self._transform(known)
+                found.append(self._product(a, b) / (self._product(b, b) + 1e-6))
         return found
 
     def _filtered_moments(self, density: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class Material:
         return Source(self.latent, self.theory, self.scaling, shape, predictor)
 
     def known(self, source: Source) -> Tensor:
-        """Return what theory knows of the sample, the first channel of the latents (n, 1, N, ...)."""
+        """Return the guides of the sample, the first channels of the latents (n, guides, N, ...)."""
         return torch.cat(list(self._known(source)))
 
     def _known(self, source: Source) -> Iterator[Tensor]:
@@ -64,4 +64,4 @@ class Material:
         rows = rows_of(fields, self.theory)
         for start in range(0, len(self._some), _AT_A_TIME):
             at = self._some[start : start + _AT_A_TIME]
-            yield source.latents(fields.origin[at], rows[at].tolist())[:, :1]
+            yield source.latents(fields.origin[at], rows[at].tolist())[:, : source.guides]

@@ -114,8 +114,8 @@ def build_networks(
         The training space.
     fields : (n, N, ...) float32 ndarray
         Training fields that fix the scales of the discriminator, density over mean.
-    latents : (n, 1, N, ...) tensor, optional
-        What they start from, in training space, if the discriminator sees it.
+    latents : (n, guides, N, ...) tensor, optional
+        What guides the generator to them, in training space, if the discriminator sees it.
     device : str
         Where the networks are to live.
     """
@@ -125,6 +125,7 @@ def build_networks(
         widths=plan.discriminator_widths,
         conditions=shape.conditions,
         latents=0 if latents is None else shape.latents,
+        guides=0 if latents is None else latents.shape[1],
     )
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
