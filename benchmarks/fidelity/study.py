@@ -1,12 +1,13 @@
 """The generator study: arms that differ in one choice, at equal training time and data, judged alike.
 
     python -m benchmarks.fidelity.study run default neighbours-1 --seed 1 --minutes 15
+    python -m benchmarks.fidelity.study run dcgan r3gan flow
     python -m benchmarks.fidelity.study table
 
 `run` makes the simulations of ``fidelity.toml`` once, and then each arm in a folder of its own,
 ``runs/fidelity/<arm>-<seed>``: how many fields its training may show in the time is measured first, and stands
 in its recipe from then on; then everything `cosmogan run` does. What is complete is skipped, what was cut off
-continues. Every arm leaves its scorecard in ``benchmarks/fidelity/results/<arm>-<seed>.json``, which `table`
+continues. Rivals (`rivals.py`) learn from the same simulations for the same time. Every arm leaves its scorecard in ``benchmarks/fidelity/results/<arm>-<seed>.json``, which `table`
 prints as markdown. Run it on a machine that does nothing else.
 """
 
@@ -19,12 +20,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.fidelity.arms import ARMS
+from benchmarks.fidelity.rivals import RIVALS, learn, write_samples
 from cosmogan import pipeline
 from cosmogan.budget import SIMULATED
 from cosmogan.compare.pairs import judge_pairs
+from cosmogan.compare.run import compare
 from cosmogan.compare.samples import Side
 from cosmogan.emulate.run import emulate
 from cosmogan.fields.store import open_fields
+from cosmogan.measure.run import measure
 from cosmogan.recipe import read
 from cosmogan.screen import on as screen_on
 from cosmogan.statistics.table import read as read_table
@@ -55,24 +59,63 @@ ROWS = (
 
 def run(name, seed, minutes, runs, recipe_path):
     """Make one arm, or go on with it, and write its scorecard."""
-    base, data = read(recipe_path), runs / "data"
-    screen = screen_on(sys.stdout)
+    base, screen = read(recipe_path), screen_on(sys.stdout)
+    folder = _folder(name, seed, runs, base, screen)
+    if name in RIVALS:
+        return _keep(run_rival(name, seed, 60 * minutes, folder, base, screen), name, seed, minutes)
+    images, before = _images(name, base, folder, minutes)
+    recipe = ARMS[name].recipe(base, seed=seed, images=images, before=before)
+    pipeline.run(recipe, folder, screen=screen)
+    card = scorecard(folder, readings_of(folder))
+    if "pairs" in card:
+        card["pairs"]["against_2lpt"] = against_2lpt(recipe, folder)
+    return _keep(card, name, seed, minutes)
+
+
+def run_rival(name, seed, seconds, folder, base, screen):
+    """Let a rival learn for so long, or go on with it, and return its scorecard."""
+    fields = {split: open_fields(folder / f"{split}.fields") for split in SIMULATED}
+    spent = learn(name, fields["train"], folder / "rival.pt", seconds, seed)
+    made = write_samples(name, fields["train"], folder, base.emulate.count, base.emulate.seed)
+    sources = {}
+    for path in (made, *(folder / f"{split}.fields" for split in SIMULATED)):
+        with screen.bar(f"measure {path.stem}") as progress:
+            measure(path, pipeline.statistics_of(path), progress=progress)
+        sources[path.stem] = pipeline.source_of(path)
+    compare(
+        {"emulated": sources["emulated"]},
+        sources["test"],
+        folder,
+        others={"training": sources["train"], "validation": sources["validation"]},
+        rules=pipeline.rules(base.compare),
+    )
+    return scorecard(folder, [spent])
+
+
+def readings_of(folder):
+    """Return the readings of a training."""
+    lines = (folder / "run/log.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [line for line in map(json.loads, lines) if line["event"] == "reading"]
+    return [{k: r[k] for k in ("images", "seconds", "score", "gap_validation")} for r in found]
+
+
+def _folder(name, seed, runs, base, screen):
+    """Return the folder of an arm, with links to the simulations, which are made if they are not there."""
+    data, folder = runs / "data", runs / f"{name}-{seed}"
     pipeline.run(base, data, only=["simulate"], screen=screen)
-    folder = runs / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     for split in SIMULATED:
         link = folder / f"{split}.fields"
         if not link.exists():
             link.symlink_to((data / f"{split}.fields").absolute())
-    images, before = _images(name, base, folder, minutes)
-    recipe = ARMS[name].recipe(base, seed=seed, images=images, before=before)
-    pipeline.run(recipe, folder, screen=screen)
-    card = scorecard(folder) | {"arm": name, "seed": seed, "minutes": minutes}
-    if "pairs" in card:
-        card["pairs"]["against_2lpt"] = against_2lpt(recipe, folder)
+    return folder
+
+
+def _keep(card, name, seed, minutes):
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}-{seed}.json"
-    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    content = card | {"arm": name, "seed": seed, "minutes": minutes}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 
 
@@ -125,11 +168,9 @@ def _speed(lines, event):
     return (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])
 
 
-def scorecard(folder):
-    """Return what the study compares, from ``verdict.json`` and the log of a finished run."""
+def scorecard(folder, readings):
+    """Return what the study compares, from ``verdict.json`` and the readings of a finished run."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    lines = (folder / "run/log.jsonl").read_text(encoding="utf-8").splitlines()
-    readings = [line for line in map(json.loads, lines) if line["event"] == "reading"]
     about, pairs, samples = (
         verdict["candidates"][verdict["subject"]],
         verdict["pairs"],
@@ -145,7 +186,7 @@ def scorecard(folder):
         "largest": about["overall"],
         "floor": verdict["floors"],
         "samples": samples,
-        "readings": [{k: r[k] for k in ("images", "score", "gap_validation")} for r in readings],
+        "readings": readings,
         "commit": verdict["made_by"]["commit"],
         "versions": verdict["made_by"]["versions"],
         "time": verdict["made_by"]["time"],
@@ -221,7 +262,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     runner = commands.add_parser("run", help="make arms")
-    runner.add_argument("arms", nargs="+", choices=[*ARMS])
+    runner.add_argument("arms", nargs="+", choices=[*ARMS, *RIVALS])
     runner.add_argument("--seed", type=int, default=1, help="of the training")
     runner.add_argument("--minutes", type=float, default=15, help="of training, readings apart")
     runner.add_argument("--runs", type=Path, default=Path("runs/fidelity"))

@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks.fidelity import study
 from benchmarks.fidelity.arms import ARMS
+from cosmogan.fields.cut import origins
+from cosmogan.fields.layout import Layout, provenance
+from cosmogan.fields.store import create_folder, finish_folder, write_shard
 from cosmogan.recipe import read
 
 BASE = read(study.HERE / "fidelity.toml")
@@ -19,6 +23,31 @@ def test_an_arm_differs_from_the_default_by_its_choice_alone(name):
     assert made.simulate == BASE.simulate
     assert made.train.images / made.train.validate_every == 10
     assert made.train.seed == 3
+
+
+@pytest.fixture
+def tiny_sides(tmp_path):
+    """Data sets of 32 x 32 cells for each side of the split."""
+    layout = Layout(
+        dimension=2,
+        grid=32,
+        box_size=64.0,
+        thickness=2.0,
+        mass_assignment="cic",
+        particles=0,
+        parameter_names=("Omega_m", "redshift"),
+    )
+    paths, rng = {}, np.random.default_rng(1)
+    for number, split in enumerate(("train", "validation", "test")):
+        path = tmp_path / f"{split}.fields"
+        create_folder(path, layout, provenance("test"), 1, split, expected_bytes=1)
+        density = np.exp(rng.standard_normal((36, 32, 32))).astype(np.float32)
+        origin = origins(np.zeros(36, int), np.arange(36) % 6)
+        origin["simulation"] = origin["seed"] = 100 * number + np.arange(36) // 6
+        table = np.tile((0.3, 0.0), (36, 1))
+        finish_folder(path, [write_shard(path, 0, density, table, origin)])
+        paths[split] = path
+    return paths
 
 
 def curve(*values):
@@ -65,7 +94,8 @@ def test_the_table_says_what_the_scorecards_say(tmp_path, monkeypatch):
     assert study.table() == "no scorecards yet"
     (tmp_path / "results").mkdir()
     for name, pairs in (("default", True), ("gaussian", False)):
-        card = study.scorecard(finished(tmp_path / name, pairs=pairs))
+        folder = finished(tmp_path / name, pairs=pairs)
+        card = study.scorecard(folder, study.readings_of(folder))
         if pairs:
             card["pairs"]["against_2lpt"] = {"left_open": curve(0.3, 0.35)}
         path = tmp_path / "results" / f"{name}-1.json"
@@ -101,3 +131,25 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
     card = json.loads(path.read_text(encoding="utf-8"))
     assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-1", 2, 15)
+
+
+def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_sides):
+    """On real files, but for a minute that lasts a second."""
+    runs = tmp_path / "runs"
+    (runs / "data").mkdir(parents=True)
+    for split, path in tiny_sides.items():
+        (runs / "data" / f"{split}.fields").symlink_to(path)
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(study.pipeline, "run", lambda *_, **__: None)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'name = "few"\n[emulate]\ncount = 40\n[compare]\nsamples = false\nsplits = 100\n'
+    )
+    card = json.loads(study.run("flow", 1, 1 / 60, runs, str(recipe)).read_text(encoding="utf-8"))
+    assert card["seconds"] >= 1
+    assert card["images"] > 0
+    assert card["readings"] == [{"images": card["images"], "seconds": card["seconds"]}]
+    assert "pairs" not in card
+    assert card["errors"]["power"]["value"] > 0.1, "it learnt next to nothing"
+    again = study.run("flow", 1, 1 / 60, runs, str(recipe))
+    assert json.loads(again.read_text(encoding="utf-8"))["images"] == card["images"]

@@ -140,7 +140,7 @@ class Summaries(nn.Module):
         if latent is None:
             return found
         both = self._transform(y), self._transform(density)
-        for guide in latent[:, : self.guides].split(1, dim=1):
+        for guide in torch.split(latent[:, : self.guides], 1, dim=1):
             for a, known in zip(both, (guide, self.scaling.inverse(guide, torch)), strict=True):
                 b = self._transform(known)
                 found.append(self._product(a, b) / (self._product(b, b) + 1e-6))

@@ -165,7 +165,7 @@ class TrainTable(Table):
     """Channels of the network that predicts the mean."""
     predictor_images: Annotated[int, Field(ge=0)] = 0
     """Real fields shown, before the game, to a network that predicts the mean of what the initial
-    conditions leave open; the generator starts from what it predicts. 0 for none."""
+    conditions leave open; what it predicts guides the generator. 0 for none."""
     learning_rate: Positive = 4e-4
     """Start of the cosine schedule; it ends at a twentieth."""
     gamma: Positive = 1.0

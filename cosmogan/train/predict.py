@@ -3,7 +3,7 @@
 Adversaries teach a generator what fields look like, and only slowly where things are; the squared error
 teaches that in a few minutes, and nothing else: the mean of all fields with the same initial conditions, which is
 smooth where these do not tell. So this network learns first, alone, and what it predicts is one more channel
-of the latent from which the game is played (two stages as in CorrDiff: Mardani et al. 2023,
+of the latent, a guide in the game (two stages as in CorrDiff: Mardani et al. 2023,
 arXiv:2309.15214).
 
 The error is that of the density, every mode in units of what theory expects there: all scales and all

@@ -52,7 +52,9 @@ def make_generator(scaling, randomise):
 
 @pytest.fixture(scope="session")
 def make_discriminator(scaling, randomise):
-    def make(grid=8, widths=(4, 6), *, dimension=2, conditions=0, latents=0, random=True):
+    def make(
+        grid=8, widths=(4, 6), *, dimension=2, conditions=0, latents=0, guides=None, random=True
+    ):
         torch.manual_seed(2)
         shape = DiscriminatorShape(
             dimension=dimension,
@@ -60,6 +62,7 @@ def make_discriminator(scaling, randomise):
             widths=widths,
             conditions=conditions,
             latents=latents,
+            guides=min(latents, 1) if guides is None else guides,
         )
         discriminator = Discriminator(shape, scaling)
         return randomise(discriminator, scale=0.7) if random else discriminator

@@ -139,7 +139,7 @@ def test_a_field_and_its_latent_are_turned_together(make_discriminator):
 
 
 def test_a_field_is_judged_beside_what_lies_beside_its_latent(make_discriminator):
-    """The texture is; the summaries know the transfer from the latent itself alone."""
+    """The texture is; the summaries know the transfer from the guides alone."""
     network = make_discriminator(16, latents=3)
     fields = coloured(3, 16, 2)
     latents = torch.cat([coloured(3, 16, 2, seed=i) for i in (1, 2, 3)], 1)
@@ -147,6 +147,8 @@ def test_a_field_is_judged_beside_what_lies_beside_its_latent(make_discriminator
     change = network.judge_field(fields, None, other) - network.judge_field(fields, None, latents)
     assert change.abs().min() > 1e-3
     assert torch.equal(network.summaries(fields, other), network.summaries(fields, latents))
+    guided = make_discriminator(16, latents=3, guides=2)
+    assert not torch.equal(guided.summaries(fields, other), guided.summaries(fields, latents))
 
 
 @pytest.mark.parametrize("latents", [0, 1, 3])

@@ -164,7 +164,7 @@ def test_gradients_are_finite_even_for_an_empty_box(make, make_fields, dimension
 
 @pytest.fixture
 def make_seeing(scaling):
-    return lambda grid, dimension: Summaries(grid, dimension, scaling, sees_latent=True)
+    return lambda grid, dimension: Summaries(grid, dimension, scaling, guides=1)
 
 
 def transfers(summaries, y, latent):
@@ -210,6 +210,17 @@ def test_the_transfer_function_does_not_see_a_common_symmetry(make_seeing, make_
     moved = [x.transpose(-1, -2).flip(-1).roll(3, -2) for x in (y, latent)]
     torch.testing.assert_close(transfers(summaries, *moved), found, rtol=0, atol=1e-4)
     assert (transfers(summaries, moved[0], latent) - found).abs().max() > 0.1
+
+
+def test_each_guide_has_its_own_transfer_functions(make_seeing, make_fields, scaling):
+    """In the order of the channels, after those that need none."""
+    y, one, other = (make_fields(3, 16, seed=seed) for seed in range(3))
+    both = Summaries(16, 2, scaling, guides=2).measure(y, torch.cat([one, other], 1))
+    first, second = (make_seeing(16, 2).measure(y, guide) for guide in (one, other))
+    shells = len(shell_edges(16)) - 1
+    own, rest = slice(2 * shells, 4 * shells), 4 * shells
+    parts = [first[:, : 2 * shells], first[:, own], second[:, own], first[:, rest:]]
+    torch.testing.assert_close(both, torch.cat(parts, 1))
 
 
 def test_noise_that_follows_nothing_leaves_the_transfer_function_alone(make_seeing, make_fields):

@@ -49,7 +49,9 @@ def networks(stream, source, sees_latent):
     torch.manual_seed(8)
     generator = Generator(source.shape, stream.scaling)
     torch.nn.init.normal_(generator.head.weight, std=0.1)
-    shape = DiscriminatorShape(dimension=2, grid=16, widths=(4, 6), latents=int(sees_latent))
+    shape = DiscriminatorShape(
+        dimension=2, grid=16, widths=(4, 6), latents=int(sees_latent), guides=int(sees_latent)
+    )
     discriminator = Discriminator(shape, stream.scaling)
     torch.nn.init.normal_(discriminator.opinion[-1].weight, std=0.1)
     if not sees_latent:

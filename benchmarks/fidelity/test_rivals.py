@@ -1,0 +1,71 @@
+"""Rivals learn, go on where they stood, and give densities."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.fidelity.rivals import RIVALS, batch_of
+from cosmogan.fields.scaling import Scaling
+
+GRID = 32
+
+
+@pytest.fixture(scope="module")
+def fields():
+    rng = np.random.default_rng(1)
+    return np.exp(rng.standard_normal((80, GRID, GRID))).astype(np.float32)
+
+
+@pytest.fixture
+def make(fields):
+    def begin(name):
+        torch.manual_seed(3)
+        return RIVALS[name](Scaling.fit(fields, 0.5), GRID)
+
+    return begin
+
+
+def steps(rival, fields, numbers):
+    for number in numbers:
+        torch.manual_seed(number)
+        rival.learn(batch_of(fields, number, 4, seed=1))
+
+
+def sampled(rival):
+    return rival.sample(3, torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_samples_are_densities_and_change_as_it_learns(make, fields, name):
+    rival = make(name)
+    before = sampled(rival)
+    assert before.shape == (3, GRID, GRID)
+    assert np.isfinite(before).all()
+    assert before.min() >= 0
+    assert not np.allclose(before[0], before[1])
+    np.testing.assert_array_equal(sampled(rival), before)
+    steps(rival, fields, range(3))
+    assert rival.shown == 12
+    assert not np.allclose(sampled(rival), before)
+    assert all(torch.isfinite(p).all() for p in rival.parameters())
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_it_goes_on_where_it_stood(make, fields, name, tmp_path):
+    whole, first = make(name), make(name)
+    steps(whole, fields, range(4))
+    steps(first, fields, range(2))
+    torch.save(first.state(), tmp_path / "state.pt")
+    second = make(name)
+    second.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    steps(second, fields, range(2, 4))
+    np.testing.assert_array_equal(sampled(second), sampled(whole))
+
+
+def test_a_batch_is_of_the_fields_turned_and_shifted(fields):
+    batch = batch_of(fields, 3, 5, seed=1)
+    assert batch.shape == (5, 1, GRID, GRID)
+    sums = {round(float(s), 1) for s in fields.sum(axis=(1, 2))}
+    assert {round(float(s), 1) for s in batch.sum(dim=(1, 2, 3))} <= sums
+    assert torch.equal(batch_of(fields, 3, 5, seed=1), batch)
+    assert not torch.equal(batch_of(fields, 4, 5, seed=1), batch)
