@@ -70,9 +70,14 @@ def finished(folder, *, pairs=True):
         "spread": {"value": {"value": 1.02, "low": 0.9, "high": 1.1}},
     }
     candidate = {"results": {"power": result}, "scorecard": [], "overall": {"deviation": 3.0}}
+    bare = {"error": {"value": 0.4, "low": 0.3, "high": 0.5}, "outcome": "fail", "bins": []}
     verdict = {
         "subject": "emulated",
-        "candidates": {"emulated": candidate},
+        "candidates": {
+            "emulated": candidate,
+            "untrained": candidate | {"results": {"power": bare}},
+            "lognormal": candidate,
+        },
         "floors": {"power": {"median": 0.02, "high": 0.04}},
         "samples": {"classified": {"auc": 0.75}},
         "pairs": found if pairs else None,
@@ -121,7 +126,7 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(study.pipeline, "run", work)
     monkeypatch.setattr(study, "_images", lambda *_: (4800, 0))
-    monkeypatch.setattr(study, "against_2lpt", lambda *_: {})
+    monkeypatch.setattr(study, "against_2lpt", lambda *_: {"left_open": curve(0.3, 0.35)})
     path = study.run("neighbours-1", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     assert asked == [
         ("data", ("simulate",), BASE.train.images),
@@ -131,6 +136,11 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
     card = json.loads(path.read_text(encoding="utf-8"))
     assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-1", 2, 15)
+    study.run("default", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
+    made = sorted(path.stem for path in (tmp_path / "results").iterdir())
+    assert made == ["default-2", "lognormal-2", "neighbours-1-2", "untrained-2"]
+    (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
+    assert row == "| untrained, 2 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
 
 
 def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_sides):
