@@ -136,7 +136,10 @@ def train(recipe: str, output: Path | None) -> None:
 
 
 @commands.command("emulate")
-@click.argument("run", type=_PATH)
+@click.argument("run", type=_PATH, required=False)
+@click.option(
+    "--weights", type=_PATH, help="In place of RUN: a file, or the name of shipped weights."
+)
 @click.option("-o", "--output", type=_PATH, required=True, help="Data set to write, NAME.fields.")
 @click.option("--count", type=click.IntRange(min=1), help="Default 1000, or as many as --like.")
 @click.option(
@@ -163,7 +166,8 @@ def train(recipe: str, output: Path | None) -> None:
 @click.option("--force", is_flag=True, help="Outside the trained range too; the output says so.")
 @_workers
 def emulate(
-    run: Path,
+    run: Path | None,
+    weights: Path | None,
     output: Path,
     count: int | None,
     like: Path | None,
@@ -185,7 +189,7 @@ def emulate(
     view = screen.on(sys.stdout)
     with ray_cluster(), stoppable(), view.bar("emulate") as progress:
         work(
-            run,
+            options.either("RUN", run, "--weights", weights),
             output,
             count=count if like else count or 1000,
             like=like,

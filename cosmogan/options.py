@@ -31,6 +31,14 @@ def values(_context: click.Context, _option: click.Parameter, text: str | None) 
         raise click.BadParameter(f"{text!r}: give NAME=VALUE,NAME=VALUE") from error
 
 
+def either(one: str, first: Path | None, other: str, second: Path | None) -> Path:
+    """Return the one that was given of two ways to say a thing."""
+    found = first or second
+    if found is None or (first and second):
+        raise click.UsageError(f"give either {one} or {other}")
+    return found
+
+
 def names(
     _context: click.Context, _option: click.Parameter, text: str | None
 ) -> tuple[str, ...] | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.emulate.sample import Emulator, Kind, find_weights, load
+from cosmogan.emulate.find import find_weights
+from cosmogan.emulate.sample import Emulator, Kind, load
 from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.fields.layout import Layout, provenance, same_parameters
 from cosmogan.fields.store import (

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from cosmogan.cosmology import PowerTable
+from cosmogan.emulate.find import find_weights
 from cosmogan.errors import CheckpointError, RecipeError
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape, make_latent
@@ -351,8 +352,9 @@ def load(path: str | Path, kind: Kind = "trained") -> Emulator:
 
     Parameters
     ----------
-    path : path
-        Folder of a run, its ``run/`` or a ``.safetensors`` file of weights.
+    path : path or str
+        Folder of a run, its ``run/``, a ``.safetensors`` file of weights, or the name of weights that
+        come with the package.
     kind : {"trained", "untrained", "lognormal", "lpt", "2lpt"}
         The trained network, the same before training, or a latent without any network.
 
@@ -371,23 +373,3 @@ def load(path: str | Path, kind: Kind = "trained") -> Emulator:
     if kind == "untrained" and weights.content["training"].get("shown"):
         raise CheckpointError(f"{file}: these weights are trained; give the folder of the run")
     return Emulator(weights, kind)
-
-
-def find_weights(path: Path, kind: Kind = "trained") -> Path:
-    """Return the file of weights that a run holds for a kind; a file is returned as it is.
-
-    Raises
-    ------
-    CheckpointError
-        If the run holds none.
-    """
-    if path.is_file():
-        return path
-    name = "weights" if kind == "trained" else "untrained"
-    candidates = [folder / f"{name}.safetensors" for folder in (path, path / "run")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise CheckpointError(
-        f"{path}: no {name}.safetensors there or in run/; train to the end, or give its folder"
-    )

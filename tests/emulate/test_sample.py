@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosmogan.cosmology import Cosmology, nonlinear_power
-from cosmogan.emulate.sample import Emulator, find_weights, load
+from cosmogan.emulate.find import find_weights
+from cosmogan.emulate.sample import Emulator, load
 from cosmogan.errors import CheckpointError, LayoutError, RecipeError
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout
 from cosmogan.fields.scaling import CEILING, SOFT, Scaling

@@ -1,0 +1,87 @@
+"""Put the weights of a finished run into the package, with a card that says what they are.
+
+    python -m benchmarks.fidelity.ship runs/fidelity/predicted-1 demo-64 --limits "..."
+
+Writes ``cosmogan/weights/NAME.safetensors`` and ``NAME.json``: what they learned from, the recipe, the verdict in numbers, their
+limits. ``cosmogan emulate --weights NAME`` and ``cosmogan.load("NAME")`` then find them.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import cosmogan
+from cosmogan.models.weights import load_weights
+from cosmogan.recipe import read, write
+
+WEIGHTS = Path(cosmogan.__file__).parent / "weights"
+LARGEST = 10_000_000
+"""Bytes of a file of weights that may be shipped."""
+
+
+def ship(folder, name, limits):
+    """Copy the weights of a run, write their card, and return its path."""
+    source, target = folder / "run/weights.safetensors", WEIGHTS / f"{name}.safetensors"
+    size = source.stat().st_size
+    if size > LARGEST:
+        raise SystemExit(f"{source}: {size} bytes, at most {LARGEST} are shipped")
+    WEIGHTS.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)
+    card = WEIGHTS / f"{name}.json"
+    text = json.dumps(
+        card_of(folder, source, limits) | {"name": name}, indent=1, ensure_ascii=False
+    )
+    card.write_text(text + "\n", encoding="utf-8")
+    return card
+
+
+def card_of(folder, source, limits):
+    """Return what a user should know of the weights of a run."""
+    verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    weights, recipe = load_weights(source), read(folder / "recipe.toml")
+    layout, theory = weights.layout, weights.theory
+    low, high = theory.domain
+    return {
+        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "fields": {
+            "dimension": layout.dimension,
+            "grid": layout.grid,
+            "box_size [Mpc/h]": layout.box_size,
+            "thickness [Mpc/h]": layout.thickness,
+        },
+        "parameters": {
+            n: [float(a), float(b)] for n, a, b in zip(theory.names, low, high, strict=True)
+        },
+        "data": f"cosmogan's own N-body runs: {recipe.simulate.boxes.model_dump()} boxes of {recipe.name}",
+        "training": weights.content["training"]["reading"],
+        "sentences": verdict["sentences"],
+        "scorecard": _scores(verdict),
+        "commit": verdict["made_by"]["commit"],
+        "versions": verdict["made_by"]["versions"],
+        "limits": limits,
+        "recipe": write(recipe),
+    }
+
+
+def _scores(verdict):
+    """Return mean |ratio - 1| of every statistic, with its interval."""
+    if "counts" in verdict:  # of many universes
+        return verdict["counts"]
+    results = verdict["candidates"][verdict["subject"]]["results"]
+    return {name: result["error"] for name, result in results.items()}
+
+
+def main():
+    """Parse, and ship."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--limits", required=True, help="what they must not be used for, in words")
+    given = parser.parse_args()
+    print(ship(given.folder, given.name, given.limits))
+
+
+if __name__ == "__main__":
+    main()
