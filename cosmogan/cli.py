@@ -177,10 +177,7 @@ def emulate(
     force: bool,
     workers: int | None,
 ) -> None:
-    """Make fields with a trained network.
-
-    RUN is the folder that training made, or its parent.
-    """
+    """Make fields with the network of RUN, the folder that training made, or its parent."""
     from cosmogan import screen
     from cosmogan.emulate.run import emulate as work
     from cosmogan.pipeline import stoppable

@@ -12,7 +12,7 @@ from cosmogan.emulate import find
 from cosmogan.emulate.find import find_weights, shipped
 from cosmogan.emulate.sample import load
 from cosmogan.errors import CheckpointError
-from cosmogan.statistics.power import power_spectra
+from cosmogan.statistics import battery
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def test_what_is_shipped_makes_universes_of_the_right_mean_and_power(name):
     middle = dict(zip(emulator.theory.names, (low + high) / 2, strict=True))
     sample = emulator.sample(48, 3, **middle)
     assert sample.fields.mean() == pytest.approx(1, abs=0.03)
-    spectrum = power_spectra(sample.fields, layout.box_size)
+    power = battery.measure(sample.fields, layout.box_size, ("power",))["power"]
     there, (row,) = emulator.over(emulator.fill(middle, 1))
-    k = spectrum.k
+    k = power.coordinate
     inside = (k > 0.3) & (k < 0.7 * np.pi / layout.cell_size)
     expected = there.theory.field_power(row, [k[inside], np.zeros(1)])
-    ratio = spectrum.power.mean(axis=0)[inside] / expected
+    ratio = power.samples.mean(axis=0)[inside] / expected
     assert np.abs(ratio - 1).mean() < 0.25
