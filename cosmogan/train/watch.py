@@ -5,7 +5,8 @@ the scatter of the validation fields. Every number is 1 for a right sampler, but
 a range outside which an alarm is told in the log, long before the verdict:
 
 * *coverage* (Naeem et al. 2020, arXiv:2002.09797): share of validation fields with a generated one as near as their
-  k-th neighbour, over 1 - 2^-k. It falls when modes are missing.
+  k-th neighbour, over 1 - 2^-k. It falls when modes are missing, and where nothing is right yet: it is asked once a
+  third of the training is over.
 * *pair distance*: median distance of a generated field to the nearest other one, over that of validation fields. It
   falls when all fields look alike.
 * *nearest*: median distance of a generated field to the nearest training field, over that of validation fields. It
@@ -16,7 +17,7 @@ a range outside which an alarm is told in the log, long before the verdict:
 * *gap*: mean score of training minus validation fields. It grows when training fields are learnt by heart.
 * *balance*: the relativistic loss of the discriminator, over its value when the networks are level. It falls when
   the discriminator wins.
-* *progress*: score of the reading over that of the untrained network, once a third of the training is over.
+* *progress*: score of the reading over that of the untrained network, asked as late.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ from cosmogan.statistics.table import Statistic
 NEIGHBOURS = 5
 """k of the coverage."""
 EARLY = 1 / 3
-"""Share of a training after which it must be better than no training."""
+"""Share of a training in which nothing can be told yet of some numbers."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "coverage": (0.6, np.inf),
     "pair_distance": (0.6, np.inf),
@@ -42,6 +43,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "progress": (-np.inf, 1.0),
 }
 """Where each number raises no alarm."""
+LATE = ("coverage", "progress")
+"""What every training fails at first: it is asked once a share `EARLY` of it is over."""
 
 _Array = NDArray[np.float64]
 
@@ -95,10 +98,11 @@ def differ(
     return float(apart / max(missed, 1e-30))
 
 
-def alarms(numbers: Mapping[str, float]) -> list[str]:
-    """Return the numbers that lie outside their range, or are not finite."""
+def alarms(numbers: Mapping[str, float], *, late: bool = True) -> list[str]:
+    """Return the numbers that lie outside their range, or are not finite; `LATE` ones only late."""
+    asked = {name: value for name, value in numbers.items() if late or name not in LATE}
     return [
-        name for name, value in numbers.items() if not RANGES[name][0] <= value <= RANGES[name][1]
+        name for name, value in asked.items() if not RANGES[name][0] <= value <= RANGES[name][1]
     ]
 
 

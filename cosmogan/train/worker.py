@@ -255,13 +255,13 @@ class Loop:
         reading, fields = self.examiner.read(
             self.networks,
             balance=self.smoothed / math.log(2),
-            first=self.untrained if late else None,
+            first=self.untrained,
         )
         if reading.score < self.best:
             self.best = reading.score
             self._save_weights("best", reading=reading)
         self._tell("reading", **reading.as_dict())
-        for name in alarms(reading.health):
+        for name in alarms(reading.health, late=late):
             low, high = (edge if math.isfinite(edge) else None for edge in RANGES[name])
             self._tell("alarm", name=name, value=reading.health[name], low=low, high=high)
         for observer in self.place.observers:

@@ -87,6 +87,12 @@ def test_draws_that_ignore_their_noise_are_told():
     assert alarms({"spread": differ(wild, -wild, truth)}) == ["spread"]
 
 
+def test_what_takes_time_rings_late():
+    numbers = {"coverage": 0.0, "progress": 2.0, "gap": 1.0}
+    assert alarms(numbers, late=False) == ["gap"]
+    assert alarms(numbers) == ["coverage", "progress", "gap"]
+
+
 @pytest.mark.parametrize("name", RANGES)
 def test_every_number_has_an_end_to_what_is_well(name):
     low, high = RANGES[name]
