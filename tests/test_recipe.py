@@ -96,7 +96,10 @@ def test_points_survive_writing(read_text):
         ),
         ("[train]\ncarried = [-1.0]", ["train.carried"]),
         ("[train]\ndisplacement = 'none'", ["train.displacement", "zeldovich"]),
-        ("[train]\nlatent = 'gaussian'\nmean_weight = 2.0", ["mean_weight = 2.0 needs latent"]),
+        (
+            "[train]\nlatent = 'gaussian'\npredictor_images = 9",
+            ["predictor_images = 9 needs latent"],
+        ),
         ("[simulate]\ndimension = 3\n[train]\nneighbours = 1", ["only slices have slabs"]),
         ("[simulate]\nmesh = 100", ["mesh = 100 and particles = 128", "divide"]),
         ("[simulate]\nredshifts = []", ["redshifts must be given"]),

@@ -42,25 +42,10 @@ ARMS = {
     "gaussian": Arm("latent: lognormal fields", {"latent": "gaussian"}),
     "neighbours-1": Arm("sees one slab on either side", {"neighbours": 1}),
     "neighbours-2": Arm("sees two slabs on either side", {"neighbours": 2}),
-    "mean-1": Arm("error of the mean of draws, weight 1", {"mean_weight": 1.0}),
-    "neighbours-1-mean-1": Arm(
-        "one slab on either side, mean of draws 1", {"neighbours": 1, "mean_weight": 1.0}
-    ),
-    "neighbours-1-mean-10": Arm(
-        "one slab on either side, mean of draws 10", {"neighbours": 1, "mean_weight": 10.0}
-    ),
     "carried": Arm("carries the initial density", {"carried": CARRIED}),
     "carried-neighbours-1": Arm(
         "carries the initial density, one slab on either side",
         {"carried": CARRIED, "neighbours": 1},
-    ),
-    "carried-neighbours-1-mean-1": Arm(
-        "carries the initial density, one slab on either side, mean of draws 1",
-        {"carried": CARRIED, "neighbours": 1, "mean_weight": 1.0},
-    ),
-    "carried-neighbours-1-mean-10": Arm(
-        "carries the initial density, one slab on either side, mean of draws 10",
-        {"carried": CARRIED, "neighbours": 1, "mean_weight": 10.0},
     ),
     "predicted": Arm(
         "mean predicted, in a seventh of the time, from what carried-neighbours-1 sees",

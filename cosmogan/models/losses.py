@@ -98,31 +98,6 @@ def persuade(
     return functional.softplus(score_real - score_generated).mean()
 
 
-def misprediction(
-    discriminator: Discriminator, real: Tensor, first: Tensor, second: Tensor
-) -> Tensor:
-    """Return how far the mean of draws is from the fields it stands for, without bias.
-
-    Parameters
-    ----------
-    discriminator : Discriminator
-        Whitens: all scales count alike.
-    real : (n, 1, N, ...) tensor
-        Fields in training space.
-    first, second : (n, 1, N, ...) tensor
-        Independent draws from the latent of each.
-
-    Notes
-    -----
-    < W(d1 - r) W(d2 - r) > over cells. Given the latent the draws are independent, so that its expectation is
-    <(W(E[d] - r))^2>: least where the mean of draws is the mean of fields, whatever their scatter. The
-    square of a single draw's error would be least without any.
-    """
-    one, other = (discriminator.whitening(draw - real) for draw in (first, second))
-    error: Tensor = (one * other).mean()
-    return error
-
-
 def _twice(given: Tensor | None) -> Tensor | None:
     return None if given is None else torch.cat([given, given])
 

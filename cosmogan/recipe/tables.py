@@ -172,8 +172,6 @@ class TrainTable(Table):
     """Weight of R1 + R2 on the field."""
     gamma_statistics: Positive = 1.0
     """Weight of R1 + R2 on the summary statistics."""
-    mean_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Weight of the squared error of the mean of draws, for the latent `lpt`."""
     density_scale: Positive = 0.5
     """rho_s of the training space log1p(rho / rho_s) [mean density]."""
     average_half_life: Positive = 3_000.0
@@ -185,7 +183,7 @@ class TrainTable(Table):
 
     @model_validator(mode="after")
     def _fields_have_initial_conditions(self) -> Self:
-        for name in ("neighbours", "carried", "predictor_images", "mean_weight"):
+        for name in ("neighbours", "carried", "predictor_images"):
             if getattr(self, name) and self.latent != "lpt":
                 raise ValueError(f"{name} = {getattr(self, name)} needs latent = 'lpt'")
         return self

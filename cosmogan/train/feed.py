@@ -10,14 +10,11 @@ from torch import Tensor
 from cosmogan.models.discriminator import Discriminator
 from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
-from cosmogan.models.source import Draw, Source
+from cosmogan.models.source import Source
 from cosmogan.train.data import Batch, TrainingFields
 from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 from cosmogan.train.step import Pairs
-
-_AGAIN = 5
-"""Sets the noise of second draws apart."""
 
 
 class Feed:
@@ -50,16 +47,11 @@ class Feed:
         else:
             origins = source.latent.origins(derive_seed(plan.seed, role), places)
             latents = source.latents(origins, real.rows)
-
-        def draw(stream: int) -> Draw:
-            seeds = [derive_seed(plan.seed, stream, place) for place in places]
-            return source.draw(latents, seeds, real.rows, device)
-
+        seeds = [derive_seed(plan.seed, role, place) for place in places]
         return Pairs(
             real=real.fields.to(device),
-            draw=draw(role),
+            draw=source.draw(latents, seeds, real.rows, device),
             latent=latents.to(device) if plan.paired else None,
-            again=draw(_AGAIN) if role == 1 and plan.paired and plan.mean_weight else None,
         )
 
     @torch.no_grad()

@@ -34,7 +34,7 @@ class Training:
         Channels from fine to coarse.
     predictor_width, predictor_images : int
         Channels of the network that predicts the mean, and fields shown to it before the game; 0 for none.
-    learning_rate, gamma, gamma_statistics, mean_weight : float
+    learning_rate, gamma, gamma_statistics : float
         As in the recipe.
     density_scale : float
         rho_s of the training space [mean density].
@@ -70,7 +70,6 @@ class Training:
     learning_rate: float
     gamma: float
     gamma_statistics: float
-    mean_weight: float
     density_scale: float
     average_half_life: float
     seed: int

@@ -142,7 +142,6 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         learning_rate=table.learning_rate,
         gamma=table.gamma,
         gamma_statistics=table.gamma_statistics,
-        mean_weight=table.mean_weight,
         density_scale=table.density_scale,
         average_half_life=table.average_half_life,
         seed=table.seed,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cosmogan.models.average import update_average
-from cosmogan.models.losses import Judgement, judge, misprediction, persuade
+from cosmogan.models.losses import Judgement, judge, persuade
 from cosmogan.models.source import Draw, generate
 from cosmogan.train.networks import Networks
 from cosmogan.train.plan import Training
@@ -26,13 +26,12 @@ class Pairs:
     """Real fields (n, 1, N, ...) and the draw from which their partners are made.
 
     `latent` (n, c, N, ...) is what both members of a pair started from, or None if they have
-    nothing in common; `again` is a second draw from it.
+    nothing in common.
     """
 
     real: Tensor
     draw: Draw
     latent: Tensor | None = None
-    again: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Schedule:
 
     Attributes
     ----------
-    learning_rate, gamma, gamma_statistics, half_life, mean_weight : float
+    learning_rate, gamma, gamma_statistics, half_life : float
         At the present number of fields shown.
     """
 
@@ -49,7 +48,6 @@ class Schedule:
     gamma: float
     gamma_statistics: float
     half_life: float
-    mean_weight: float = 0.0
 
 
 def cosine(start: float, end: float, fraction: float) -> float:
@@ -65,7 +63,6 @@ def schedule(plan: Training, shown: int) -> Schedule:
         gamma=plan.gamma,
         gamma_statistics=plan.gamma_statistics,
         half_life=plan.average_half_life,
-        mean_weight=plan.mean_weight,
     )
 
 
@@ -127,10 +124,6 @@ def step(
         persuaded.draw.conditions,
         persuaded.latent,
     )
-    if persuaded.again is not None:
-        other = generate(networks.generator, persuaded.again)
-        error = misprediction(networks.discriminator, persuaded.real, generated, other)
-        loss = loss + schedule.mean_weight * error
     torch.autograd.backward(loss)
     moved = move(networks.adam_generator, schedule.learning_rate, reduce, loss.detach())
     if not math.isfinite(moved):

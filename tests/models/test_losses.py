@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cosmogan.models.losses import judge, misprediction, persuade
+from cosmogan.models.losses import judge, persuade
 
 
 def play(network, real, generated, conditions=None, *, gamma=3.0, gamma_summaries=2.0):
@@ -234,58 +234,3 @@ def test_the_penalties_are_on_the_field_and_not_on_its_latent(paired_game):
     watched = latent.clone().requires_grad_()
     score = network.judge_field(real, None, watched).sum()
     assert torch.autograd.grad(score, watched)[0].square().sum() > 1e-4, "it would count"
-
-
-# The mean of draws
-
-
-@pytest.fixture
-def whitened(make_discriminator, make_fields):
-    """A discriminator whose whitening has been fitted, and fields."""
-    network = make_discriminator(8)
-    network.fit(make_fields(16, seed=7))
-    return network, make_fields(3)
-
-
-def test_the_product_of_two_errors_is_the_squared_error_of_the_mean_whatever_the_scatter(whitened):
-    network, real = whitened
-    random = torch.Generator().manual_seed(1)
-    away = 0.3 * torch.randn(real.shape, generator=random)
-    draws = [
-        real + away + 0.5 * torch.randn((1000, *real.shape), generator=random) for _ in range(2)
-    ]
-    found = torch.stack([misprediction(network, real, *pair) for pair in zip(*draws, strict=True)])
-    expected = float(network.whitening(away).square().mean())
-    error = float(found.std()) / 1000**0.5
-    assert float(found.mean()) == pytest.approx(expected, abs=4 * error)
-    assert error < 0.05 * expected
-
-
-def test_nothing_is_missed_by_one_right_draw(whitened):
-    network, real = whitened
-    other = real + 1
-    assert misprediction(network, real, real, other) == 0
-    one, two = real + 0.1, real.flip(3)
-    torch.testing.assert_close(
-        misprediction(network, real, one, two), misprediction(network, real, two, one)
-    )
-
-
-def test_scatter_gets_no_gradient_but_the_mean_does(whitened):
-    """Less scatter would win nothing; of a single draw's squared error it would win all."""
-    network, real = whitened
-    random = torch.Generator().manual_seed(2)
-    scatter = torch.tensor(0.5, requires_grad=True)
-    shift = torch.tensor(0.2, requires_grad=True)
-    wave = torch.cos(2 * torch.pi * torch.arange(8) / 8).expand(real.shape)
-    total = torch.zeros(())
-    single = torch.zeros(())
-    for _ in range(400):
-        noise = torch.randn((2, *real.shape), generator=random)
-        one, two = (real + shift * wave + scatter * x for x in noise)
-        total = total + misprediction(network, real, one, two) / 400
-        single = single + misprediction(network, real, one, one) / 400
-    of_scatter, of_shift = torch.autograd.grad(total, (scatter, shift), retain_graph=True)
-    (of_single,) = torch.autograd.grad(single, scatter)
-    assert abs(float(of_scatter)) < 0.1 * float(of_single)
-    assert float(of_shift) > 0

@@ -167,7 +167,6 @@ def base_plan(sides, theory):
         learning_rate=2e-3,
         gamma=1.0,
         gamma_statistics=0.5,
-        mean_weight=0.0,
         density_scale=0.5,
         average_half_life=40.0,
         seed=3,
@@ -187,7 +186,6 @@ def base_plans(base_plan, simulated):
     lpt = replace(
         base_plan,
         latent=LatentShape(kind="lpt", neighbours=1, carried=(1.0,)),
-        mean_weight=1.0,
         predictor_images=48,
         train=train,
         validation=validation,

@@ -13,7 +13,7 @@ from cosmogan.fields.scaling import Scaling
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.latent import LatentShape, make_latent
-from cosmogan.models.losses import judge, misprediction, persuade
+from cosmogan.models.losses import judge, persuade
 from cosmogan.models.source import Source, generate
 from cosmogan.train.data import TrainingFields
 from cosmogan.train.networks import Networks
@@ -122,27 +122,6 @@ def test_each_side_is_moved_by_its_own_loss_alone(networks, pairs):
         mine, by_hand = getattr(networks, name), getattr(hand, name)
         for a, b in zip(mine.parameters(), by_hand.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-7)
-
-
-@pytest.mark.parametrize("sees_latent", [True])
-def test_a_second_draw_adds_the_error_of_the_mean_to_the_loss_of_the_generator(
-    networks, pairs, source
-):
-    judged, persuaded = pairs(0), pairs(50)
-    again = source.draw(persuaded.latent, [70 + i for i in range(BATCH)], [0] * BATCH)
-    at_rest = replace(SCHEDULE, learning_rate=0.0, mean_weight=3.0)
-    found = []
-    for more in (None, again):
-        copied = copy.deepcopy(networks)
-        step(copied, judged, replace(persuaded, again=more), at_rest, batch=BATCH)
-        found.append(gradients(copied))
-    one, other = (generate(networks.generator, d) for d in (persuaded.draw, again))
-    error = misprediction(networks.discriminator, persuaded.real, one, other)
-    expected = torch.autograd.grad(error, list(networks.generator.parameters()))
-    assert max(float(g.abs().max()) for g in expected) > 1e-3
-    for number, more in enumerate(expected):
-        name = f"adam_generator.{number}.exp_avg"
-        torch.testing.assert_close(found[1][name] - found[0][name], 3 * more, rtol=1e-3, atol=1e-5)
 
 
 def test_the_gradients_of_two_halves_average_to_those_of_the_whole(networks, pairs):
