@@ -51,6 +51,8 @@ class GeneratorShape:
         Channels of the latent.
     blocks : int
         Residual blocks in a row, at each level.
+    outputs : int
+        Fields it makes of a latent, each a change of the latent's first channel.
     noisy : bool
         Whether it is given white noise; without it makes one field of a latent, no draws.
     """
@@ -60,6 +62,7 @@ class GeneratorShape:
     conditions: int = 0
     latents: int = 1
     blocks: int = 1
+    outputs: int = 1
     noisy: bool = True
 
     @property
@@ -112,7 +115,7 @@ class Generator(nn.Module):
         )
         self.up = nn.ModuleList(blocks(w) for w in widths[:-1])
         self.unfold = Convolution(d, widths[0], HEAD_CHANNELS * 2**d, width=1)
-        self.head = Convolution(d, HEAD_CHANNELS, 1, gain=0.0)
+        self.head = Convolution(d, HEAD_CHANNELS, shape.outputs, gain=0.0)
 
     def forward(
         self, latent: Tensor, noise: Sequence[Tensor], conditions: Tensor | None = None
@@ -130,7 +133,7 @@ class Generator(nn.Module):
 
         Returns
         -------
-        (n, 1, N, ...) tensor
+        (n, outputs, N, ...) tensor
             Fields in training space, inside its range.
         """
         x = self.stem(space_to_depth(torch.cat([latent, *noise[:1]], 1)))

@@ -61,7 +61,7 @@ class Source:
     shape : GeneratorShape
         Of the network that is fed.
     predictor : Generator, optional
-        Predicts the mean of what a latent leaves open, which is then the second of its channels.
+        Predicts the means of what a latent leaves open, which are then the first of its channels.
     """
 
     def __init__(
@@ -83,13 +83,12 @@ class Source:
         latents = torch.from_numpy(views)
         if self.predictor is None:
             return latents
-        predicted = self._predict(self.predictor, latents, rows)
-        return torch.cat([latents[:, :1], predicted, latents[:, 1:]], 1)
+        return torch.cat([self._predict(self.predictor, latents, rows), latents], 1)
 
     @property
     def guides(self) -> int:
         """How many channels of the latents, from the first, say where structures are to be."""
-        return 1 if self.predictor is None else 2
+        return 1 if self.predictor is None else self.predictor.shape.outputs
 
     def conditions(self, rows: Sequence[int], device: str = "cpu") -> Tensor | None:
         """Return the scaled parameters (n, c) of rows of the theory, None if none varies."""

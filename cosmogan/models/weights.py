@@ -132,8 +132,9 @@ def _unpack(tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: 
     attributes = content["layout"]
     layout = Layout.from_attributes(attributes["attributes"], attributes["parameter_names"])
     latent = LatentShape.from_dict(content["latent"])
-    channels = make_latent(latent, theory, layout.grid).channels + (predictor is not None)
-    if channels != generator.shape.latents:
+    channels = make_latent(latent, theory, layout.grid).channels
+    predicted = predictor.shape.outputs if predictor else 0
+    if channels + predicted != generator.shape.latents:
         raise CheckpointError(f"{path}: a latent of another network ({latent}); train anew")
     return Weights(
         generator=generator,

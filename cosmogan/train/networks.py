@@ -57,13 +57,14 @@ class Networks:
 
 
 def predictor_shape(plan: Training, layout: Layout, channels: int) -> GeneratorShape:
-    """Return the shape of the network that predicts the mean from so many channels of a latent."""
+    """Return the shape of the network that predicts two means from so many channels of a latent."""
     return GeneratorShape(
         dimension=layout.dimension,
         widths=(plan.predictor_width,),
         blocks=PREDICTOR_BLOCKS,
         conditions=plan.theory.num_conditions,
         latents=channels,
+        outputs=2,
         noisy=False,
     )
 
@@ -76,16 +77,15 @@ def generator_shape(plan: Training, layout: Layout, channels: int) -> GeneratorS
     TrainingError
         If it, and the predictor before it, would look farther than half the box.
     """
-    predicts = plan.predictor_images > 0
+    before = [predictor_shape(plan, layout, channels)] if plan.predictor_images else []
     shape = GeneratorShape(
         dimension=layout.dimension,
         widths=plan.generator_widths,
         conditions=plan.theory.num_conditions,
-        latents=channels + predicts,
+        latents=channels + sum(predictor.outputs for predictor in before),
     )
-    shapes = [shape, *([predictor_shape(plan, layout, channels)] if predicts else [])]
-    radius = sum(map(receptive_radius, shapes))
-    part, most = ("half", 2) if predicts else ("a quarter", 4)
+    radius = sum(map(receptive_radius, [shape, *before]))
+    part, most = ("half", 2) if before else ("a quarter", 4)
     if radius > layout.grid // most and layout.grid >= 64:
         raise TrainingError(
             f"generator_widths = {shape.widths}: the network would look {radius} cells far, "

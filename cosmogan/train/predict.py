@@ -2,12 +2,12 @@
 
 Adversaries teach a generator what fields look like, and only slowly where things are; the squared error
 teaches that in a few minutes, and nothing else: the mean of all fields with the same initial conditions, which is
-smooth where these do not tell. So this network learns first, alone, and what it predicts is one more channel
-of the latent, a guide in the game (two stages as in CorrDiff: Mardani et al. 2023,
-arXiv:2309.15214).
+smooth where these do not tell. So this network learns first, alone, and what it predicts guides the game (two stages
+as in CorrDiff: Mardani et al. 2023, arXiv:2309.15214).
 
-The error is that of the density, every mode in units of what theory expects there: all scales and all
-parameters count alike.
+It predicts two means. That of the field in training space, in which voids weigh as much as clumps, is where the generator
+starts; that of the density is the best there is for large scales, but empty in voids, whose squared error is small.
+Every mode counts in units of the power there, so that all scales and parameters count alike.
 """
 
 import math
@@ -22,12 +22,13 @@ from torch import Tensor
 
 from cosmogan.errors import CheckpointError, TrainingError
 from cosmogan.models import checkpoint
+from cosmogan.models.discriminator import Whitening
 from cosmogan.models.generator import Generator
 from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.summaries import squared_modes
 from cosmogan.models.theory import Theory
-from cosmogan.train.data import TrainingFields
+from cosmogan.train.data import TrainingFields, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import load_moments, moments, predictor_shape
 from cosmogan.train.place import Place
@@ -66,6 +67,9 @@ class Lesson:
         self.source = material.source(shape)
         self.adam = torch.optim.Adam(self.predictor.parameters(), lr=0.0, betas=(0.9, 0.95))
         self.spectra = Spectra(plan.theory, material.layout.grid)
+        self.whitening = Whitening(material.layout.grid, material.layout.dimension)
+        self.whitening.fit(to_tensor(material.sample, material.scaling))
+        self.whitening.to(place.device)
         self.folder = Path(plan.folder) / "predictor"
         self.shown = 0
         self.seconds = self.cpu_seconds = 0.0
@@ -97,20 +101,27 @@ class Lesson:
         return True
 
     def error(self, side: TrainingFields, cursors: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return the error of the prediction, and of the latent itself, for fields at cursors.
+        """Return the errors of the predictions, and of the latent itself, for fields at cursors, (2,) each.
 
         Notes
         -----
-        E = < |d(k) - r(k)|^2 / P(k) > over fields and modes, of density over mean, with the spectrum that
-        theory expects: 1 for who predicts the mean density everywhere.
+        E = < |d(k) - r(k)|^2 / P(k) > over fields and modes: first of the field in training space, P that of the
+        training fields; then of the density over its mean, P what theory expects at its parameters. 1 is who
+        predicts the mean everywhere.
         """
         real, device = side.at(cursors), self.place.device
         latents = orient(self.source.latents(real.origins, real.rows), real.orientations).to(device)
-        predicted = self.predictor(latents, (), self.source.conditions(real.rows, device))
-        scaling, truth = self.material.scaling, real.fields.to(device)
-        wanted, made, bare = (scaling.inverse(y, torch) for y in (truth, predicted, latents[:, :1]))
-        expected = self.spectra.at(real.rows).to(device)
-        return _squared(made - wanted, expected), _squared(bare - wanted, expected)
+        means = self.predictor(latents, (), self.source.conditions(real.rows, device))
+        truth, expected = real.fields.to(device), self.spectra.at(real.rows).to(device)
+        density = self.material.scaling.inverse
+
+        def errors(y: Tensor, of_density: Tensor) -> Tensor:
+            rough = self.whitening(y - truth).square().mean()
+            away = density(of_density, torch) - density(truth, torch)
+            return torch.stack([rough, _squared(away, expected)])
+
+        start = latents[:, :1]
+        return errors(means[:, :1], means[:, 1:]), errors(start, start)
 
     def _step(self) -> None:
         before, cpu_before = time.monotonic(), time.process_time()
@@ -118,9 +129,9 @@ class Lesson:
         world, rank = self.place.world, self.place.rank
         numbers = range(rank * batch // world, (rank + 1) * batch // world)
         loss, _ = self.error(self.material.training, [self.shown + i for i in numbers])
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss.sum())
         rate = cosine(LEARNING_RATE, LEARNING_RATE / 20, self.shown / self.plan.predictor_images)
-        found = move(self.adam, rate, self.place.reduce, loss.detach())
+        found = move(self.adam, rate, self.place.reduce, loss.detach().sum())
         if not math.isfinite(found):
             raise TrainingError(
                 f"{self.folder}: the error is not finite after {self.shown} fields; the last checkpoint "
@@ -152,8 +163,9 @@ class Lesson:
                 self.error(side, cursors[i : i + _AT_A_TIME])
                 for i in range(0, len(cursors), _AT_A_TIME)
             ]
-            made, bare = np.mean(parts, axis=0)
-            found |= {f"error_{name}": float(made), f"latent_{name}": float(bare)}
+            made, bare = (torch.stack(each).mean(0).tolist() for each in zip(*parts, strict=True))
+            found |= {f"error_{name}": made[1], f"latent_{name}": bare[1]}
+            found |= {f"error_logarithm_{name}": made[0], f"latent_logarithm_{name}": bare[0]}
         self._tell("prediction", **found)
 
     def _due(self, every: int) -> bool:

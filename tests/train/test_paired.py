@@ -131,7 +131,7 @@ def test_real_fields_are_paired_with_their_own_latents(plans):
     loop = begin(plans["lpt"], Place())
     judged, persuaded = (loop.feed.share(role, 0) for role in (0, 1))
     for pairs in (judged, persuaded):
-        itself, _, before, behind = (pairs.latent[:, n : n + 1] for n in range(4))
+        itself, before, behind = (pairs.latent[:, n : n + 1] for n in (2, 3, 4))  # after two means
         own = alikeness(pairs.real, itself)
         assert own.min() > 0.6
         assert np.abs(alikeness(pairs.real, itself.flip(0))).max() < own.min()
