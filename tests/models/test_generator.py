@@ -154,6 +154,15 @@ def test_without_noise_one_latent_has_one_field(make_generator):
     assert not torch.allclose(generator(latent.flip(1), ()), out)
 
 
+def test_more_blocks_begin_with_smaller_branches(make_generator):
+    """By the fourth root of their number, so that depth does not change the size of a gradient."""
+    one, many = (
+        make_generator((32,), blocks=blocks, random=False).down[0][0].spread.weight.detach().std()
+        for blocks in (1, 16)
+    )
+    assert float(many / one) == pytest.approx(0.5, rel=0.05)
+
+
 def test_each_resolution_has_noise_of_its_own_grid():
     shape = GeneratorShape(dimension=2, widths=(1, 2, 3))
     assert shape.noise_grids(64) == (64, 16, 8)
