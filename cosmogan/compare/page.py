@@ -4,7 +4,7 @@ import contextlib
 import math
 import platform
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -86,7 +86,7 @@ class Setting:
         What a look at the fields of the candidate found.
     pairs : Pairs, optional
         What fields from the initial conditions of the truth show.
-    log : iterable of mapping
+    log : sequence of mapping
         Lines of the training log.
     timings : mapping of str to mapping
         Seconds of each stage, as "wall" and "cpu".
@@ -99,7 +99,7 @@ class Setting:
     theory: Theory = field(default_factory=dict)
     samples: Samples | None = None
     pairs: Pairs | None = None
-    log: Iterable[Line] = ()
+    log: Sequence[Line] = ()
     timings: Timings = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
 

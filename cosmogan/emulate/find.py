@@ -26,7 +26,7 @@ def find_weights(path: str | Path, kind: str = "trained") -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    if str(path) in shipped():
+    if not path.exists() and str(path) in shipped():
         return SHIPPED / f"{path}.safetensors"
     known = f", or one of: {', '.join(shipped())}" if shipped() else ""
     raise CheckpointError(

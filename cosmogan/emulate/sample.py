@@ -241,7 +241,7 @@ class Emulator:
         """
         unique, which = np.unique(table, axis=0, return_inverse=True)
         new = unique[[self.theory.find(point) is None for point in unique]]
-        for point in new:
+        for point in unique:
             self._refuse(point.tolist(), force)
         there, key = self, new.tobytes()
         if len(new):

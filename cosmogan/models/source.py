@@ -61,7 +61,7 @@ class Source:
     shape : GeneratorShape
         Of the network that is fed.
     predictor : Generator, optional
-        Predicts the means of what a latent leaves open, which are then the first of its channels.
+        Predicts the means of what a latent leaves open, which then come before its channels.
     """
 
     def __init__(
@@ -80,7 +80,10 @@ class Source:
         views = self.latent.views(origins, rows)
         known = views[:, : self.latent.densities]
         views[:, : self.latent.densities] = self.scaling.forward(known)
-        latents = torch.from_numpy(views)
+        return torch.from_numpy(views)
+
+    def guided(self, latents: Tensor, rows: Sequence[int]) -> Tensor:
+        """Return latents behind the means that are predicted from them as they are turned, if any."""
         if self.predictor is None:
             return latents
         return torch.cat([self._predict(self.predictor, latents, rows), latents], 1)
@@ -111,7 +114,7 @@ class Source:
         grids = self.shape.noise_grids(latents.shape[-1])
         noise = [white_noise(s, grids, d) for s in seeds]
         return Draw(
-            latent=orient(latents, orientations).to(device),
+            latent=self.guided(orient(latents, orientations), rows).to(device),
             noise=[
                 torch.from_numpy(np.stack(level))[:, None].to(device)
                 for level in zip(*noise, strict=True)

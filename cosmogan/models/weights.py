@@ -15,7 +15,7 @@ from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.theory import Theory
 
-FORMAT, VERSION = "cosmogan-weights", 1
+FORMAT, VERSION = "cosmogan-weights", 2
 MICRO_BATCH = 16
 """Fields are always made in blocks of this size, so that their bits do not depend on requests."""
 
@@ -103,6 +103,10 @@ def load_weights(path: Path) -> Weights:
     if content["version"] > VERSION:
         raise CheckpointError(
             f"{path}: format version {content['version']}, this cosmogan reads {VERSION}; update it"
+        )
+    if content["version"] < VERSION:
+        raise CheckpointError(
+            f"{path}: format version {content['version']}, of an earlier network; train anew"
         )
     try:
         return _unpack(tensors, content, str(path))

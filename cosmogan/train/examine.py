@@ -1,5 +1,6 @@
 """Takes the readings of a training: the averaged generator answers its exam, and is judged and watched."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -73,7 +74,7 @@ class Examiner:
         first : float, optional
             Score of the untrained network.
         """
-        y = self._answer(networks.average, len(self.exam.rows))
+        y = self._answer(networks.average, range(len(self.exam.rows)))
         fields = self.scaling.inverse(y).astype(np.float32)
         gap = self._gap(networks)
         found = self.referee.read(
@@ -85,19 +86,21 @@ class Examiner:
         )
         health = found.health | {"gap": gap, "balance": balance}
         if self.plan.paired:
-            health["spread"] = self._spread(networks.average, y[:TWICE])
+            health["spread"] = self._spread(networks.average, y)
         if first is not None:
             health["progress"] = found.score / first
         return replace(found, health=health), fields
 
     @torch.no_grad()
-    def _answer(self, average: Generator, count: int, again: int = 0) -> NDArray[np.float32]:
-        """Make the first fields of the exam (n, N, ...) in training space; `again`, with other noise."""
+    def _answer(
+        self, average: Generator, numbers: Sequence[int], again: int = 0
+    ) -> NDArray[np.float32]:
+        """Make fields of the exam (n, N, ...) in training space; `again`, with other noise."""
         exam, parts = self.exam, []
-        for start in range(0, count, MICRO_BATCH):
-            some = slice(start, min(start + MICRO_BATCH, count))
-            rows = exam.rows[some]
-            seeds = [derive_seed(self.plan.seed, 2, again + start + i) for i in range(len(rows))]
+        for start in range(0, len(numbers), MICRO_BATCH):
+            some = list(numbers[start : start + MICRO_BATCH])
+            rows = [exam.rows[i] for i in some]
+            seeds = [derive_seed(self.plan.seed, 2, again + i) for i in some]
             latents = self.source.latents(exam.origins[some], rows)
             draw = self.source.draw(latents, seeds, rows, self.device)
             parts.append(generate(average, draw).cpu())
@@ -105,9 +108,9 @@ class Examiner:
         return y
 
     def _spread(self, average: Generator, first: NDArray[np.float32]) -> float:
-        second = self._answer(average, len(first), again=len(self.exam.rows))
-        truth = self.scaling.forward(self.exam.truth[: len(first)])
-        return differ(first, second, truth)
+        some = np.unique(np.linspace(0, len(first) - 1, TWICE).astype(int))
+        second = self._answer(average, some.tolist(), again=len(first))
+        return differ(first[some], second, self.scaling.forward(self.exam.truth[some]))
 
     @torch.no_grad()
     def _gap(self, networks: Networks) -> float:

@@ -51,14 +51,16 @@ class Feed:
         return Pairs(
             real=real.fields.to(device),
             draw=source.draw(latents, seeds, real.rows, device),
-            latent=latents.to(device) if plan.paired else None,
+            latent=source.guided(latents, real.rows).to(device) if plan.paired else None,
         )
 
     @torch.no_grad()
     def mean_score(self, judge: Discriminator, count: int) -> float:
         """Return the mean score of the first fields of this side, `count` of them."""
         real, device = self.data.at(range(count)), self.place.device
-        latents = self._own_latents(real).to(device) if self.plan.paired else None
+        latents = None
+        if self.plan.paired:
+            latents = self.source.guided(self._own_latents(real), real.rows).to(device)
         given = self.source.conditions(real.rows, device)
         return float(judge(real.fields.to(device), given, latents).mean())
 

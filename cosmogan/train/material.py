@@ -64,4 +64,5 @@ class Material:
         rows = rows_of(fields, self.theory)
         for start in range(0, len(self._some), _AT_A_TIME):
             at = self._some[start : start + _AT_A_TIME]
-            yield source.latents(fields.origin[at], rows[at].tolist())[:, : source.guides]
+            latents = source.latents(fields.origin[at], rows[at].tolist())
+            yield source.guided(latents, rows[at].tolist())[:, : source.guides]

@@ -7,7 +7,7 @@ as in CorrDiff: Mardani et al. 2023, arXiv:2309.15214).
 
 It predicts two means. That of the field in training space, in which voids weigh as much as clumps, is where the generator
 starts; that of the density is the best there is for large scales, but empty in voids, whose squared error is small.
-Every mode counts in units of the power there, so that all scales and parameters count alike.
+Every mode counts in units of the power there, so that all scales count alike.
 """
 
 import math
@@ -90,8 +90,6 @@ class Lesson:
         while self.shown < self.plan.predictor_images:
             self._step()
             last = self.shown >= self.plan.predictor_images
-            if last:
-                self._read()
             stop = self.place.should_stop()
             if last or stop or self._due(self.plan.validate_every):
                 self.place.together(self._checkpoint)
@@ -140,7 +138,7 @@ class Lesson:
         self.shown += batch
         self.seconds += time.monotonic() - before
         self.cpu_seconds += time.process_time() - cpu_before
-        if self._due(LOG_EVERY * batch):
+        if self.place.first and self._due(LOG_EVERY * batch):
             self._tell(
                 "predict",
                 error=found,
@@ -151,8 +149,6 @@ class Lesson:
     @torch.no_grad()
     def _read(self) -> None:
         """Tell the errors of the prediction on both sides, and that of the latent itself."""
-        if not self.place.first:
-            return
         found: dict[str, float] = {}
         for name, side in (
             ("training", self.material.training),
@@ -188,6 +184,8 @@ class Lesson:
     def _checkpoint(self) -> None:
         if not self.place.first:
             return
+        if self.shown >= self.plan.predictor_images:
+            self._read()
         tensors = {
             **checkpoint.prefixed("predictor", self.predictor.state_dict()),
             **checkpoint.prefixed("adam", moments(self.adam)),
@@ -247,5 +245,8 @@ class Spectra:
 def _squared(error: Tensor, expected: Tensor) -> Tensor:
     axes = tuple(range(2, error.ndim))
     modes = torch.fft.rfftn(error, dim=axes, norm="ortho")
-    mean: Tensor = ((modes.real.square() + modes.imag.square()) / expected).mean()
+    share = (modes.real.square() + modes.imag.square()) / expected
+    weight = torch.full((share.shape[-1],), 2.0, device=share.device)  # for the other half plane
+    weight[0] = weight[-1] = 1.0
+    mean: Tensor = (share * weight).mean() / weight.mean()
     return mean

@@ -180,7 +180,8 @@ class Referee:
             name: float(np.mean([_deviation(*pair, self.judged(pair[1])) for pair in of]))
             for name, of in pairs.items()
         }
-        scatter = [_scatter(*pair, self.judged(pair[1])) for pair in pairs["power"]]
+        many = [pair for pair in pairs["power"] if min(len(side.samples) for side in pair) > 1]
+        scatter = [_scatter(*pair, self.judged(pair[1])) for pair in many] or [np.nan]
         return Reading(
             images=images,
             score=float(np.mean([errors[n] / self.tolerance[n] for n in sorted(errors)])),
@@ -189,7 +190,8 @@ class Referee:
             scatter=float(np.mean(scatter)),
             touched=touched,
             gap_validation=gap_validation,
-            health={"scatter": float(np.mean(scatter))} | (watch.look(made) if watch else {}),
+            health=({"scatter": float(np.mean(scatter))} if many else {})
+            | (watch.look(made) if watch else {}),
         )
 
     def judged(self, truth: Statistic) -> NDArray[np.intp]:

@@ -17,7 +17,7 @@ a range outside which an alarm is told in the log, long before the verdict:
 * *gap*: mean score of training minus validation fields. It grows when training fields are learnt by heart.
 * *balance*: the relativistic loss of the discriminator, over its value when the networks are level. It falls when
   the discriminator wins.
-* *progress*: score of the reading over that of the untrained network, asked as late.
+* *progress*: score of the reading over that of the generator before its first step, asked as late.
 """
 
 from collections.abc import Mapping
@@ -65,18 +65,19 @@ class Watch:
         self.centre, self.scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
         self.training, self.validation = self._standard(training), self._standard(validation)
         among = _others(self.validation)
-        k = min(NEIGHBOURS, len(among) - 1)
-        self.radius = np.sort(among, axis=1)[:, k - 1]
-        self.expected = 1 - 0.5**k
+        self.few = len(among) <= NEIGHBOURS
+        self.radius = np.sort(among, axis=1)[:, min(NEIGHBOURS, len(among)) - 1]
         self.apart = float(np.median(among.min(axis=1)))
         self.strange = float(np.median(cdist(self.validation, self.training).min(axis=1)))
 
     def look(self, made: Mapping[str, Statistic]) -> dict[str, float]:
-        """Return coverage, pair distance and nearest of generated fields, from their statistics."""
+        """Return coverage, pair distance and nearest of generated fields; nothing beside too few fields."""
+        if self.few:
+            return {}
         fields = self._standard(made)
         covered = cdist(self.validation, fields).min(axis=1) <= self.radius
         return {
-            "coverage": float(covered.mean()) / self.expected,
+            "coverage": float(covered.mean()) / (1 - 0.5**NEIGHBOURS),
             "pair_distance": float(np.median(_others(fields).min(axis=1))) / self.apart,
             "nearest": float(np.median(cdist(fields, self.training).min(axis=1))) / self.strange,
         }

@@ -10,6 +10,7 @@ random state: 20 + 20 steps equal 40 steps to the last bit, and any number of wo
 global batches. What one worker decides or fails at, all do: none waits for another that is gone.
 """
 
+import copy
 import logging
 import math
 import os
@@ -26,6 +27,7 @@ import torch.distributed as dist
 
 from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
 from cosmogan.models import checkpoint
+from cosmogan.models.generator import Generator
 from cosmogan.models.weights import save_weights
 from cosmogan.train.data import check_origins
 from cosmogan.train.examine import Examiner
@@ -170,7 +172,7 @@ class Loop:
         path = checkpoint.newest(self.folder / "checkpoints")
         if path is None:
             if self.examiner is not None:
-                self._save_weights("untrained", reading=None)
+                self._save_weights("untrained", None, _untaught(self.source.predictor))
                 reading, _ = self.examiner.read(self.networks, balance=1.0)
                 self.untrained = reading.score
             return
@@ -259,7 +261,7 @@ class Loop:
         )
         if reading.score < self.best:
             self.best = reading.score
-            self._save_weights("best", reading=reading)
+            self._save_weights("best", reading, self.source.predictor)
         self._tell("reading", **reading.as_dict())
         for name in alarms(reading.health, late=late):
             low, high = (edge if math.isfinite(edge) else None for edge in RANGES[name])
@@ -279,12 +281,14 @@ class Loop:
                 "look whether all workers see the same folder"
             )
 
-    def _save_weights(self, name: str, reading: Reading | None) -> None:
+    def _save_weights(
+        self, name: str, reading: Reading | None, predictor: Generator | None
+    ) -> None:
         save_weights(
             self.folder / f"{name}.safetensors",
             self.networks.average,
             self.source.theory,
-            predictor=self.source.predictor,
+            predictor=predictor,
             latent=self.plan.latent,
             layout=self.layout,
             made_by=self.plan.made_by,
@@ -306,6 +310,16 @@ class Loop:
             best.replace(weights)
         elif self.place.first and not weights.exists():
             raise TrainingError(f"{self.folder}: no reading was finite; lower learning_rate")
+
+
+def _untaught(predictor: Generator | None) -> Generator | None:
+    """Return a predictor that returns its latent, as all do before they learn."""
+    if predictor is None:
+        return None
+    forgotten = copy.deepcopy(predictor)
+    for parameter in forgotten.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    return forgotten
 
 
 def main(arguments: Sequence[str]) -> int:

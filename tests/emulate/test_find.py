@@ -37,6 +37,12 @@ def test_a_folder_of_that_name_comes_first(shelf):
     assert find_weights("small") == find.Path("small/run/weights.safetensors")
 
 
+def test_a_run_that_is_not_finished_is_not_taken_for_a_name(shelf):
+    (shelf / "small/run").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="train to the end"):
+        find_weights("small")
+
+
 def test_another_name_is_told_which_there_are(shelf):
     for name in ("large", "weights/large", "../small"):
         with pytest.raises(CheckpointError, match="give its folder, or one of: small"):

@@ -57,10 +57,12 @@ def test_every_shell_has_the_same_say(two_epochs):
     noise = torch.randn(2000, 1, GRID, GRID)
     modes = torch.fft.rfftn(noise, dim=(2, 3), norm="ortho") * expected.sqrt()
     coloured = torch.fft.irfftn(modes, s=(GRID, GRID), dim=(2, 3), norm="ortho")
+    line = np.fft.fftfreq(GRID) * GRID
+    whole = np.rint(np.hypot(*np.meshgrid(line, line)))  # of the whole plane, not of its half
     for shell in range(1, GRID // 2):
         inside = torch.fft.rfftn(coloured, dim=(2, 3), norm="ortho") * (spectra.shell == shell)
         only = torch.fft.irfftn(inside, s=(GRID, GRID), dim=(2, 3), norm="ortho")
-        share = float((spectra.shell == shell).float().mean())
+        share = float((whole == shell).mean())
         assert _squared(only, expected[None, None]) == pytest.approx(share, rel=0.1)
 
 
@@ -104,12 +106,23 @@ def test_what_was_predicted_guides_the_generator(plans):
     exam = loop.examiner.exam
     origins, rows = exam.origins[:16], exam.rows[:16]
     latents = loop.source.latents(origins, rows)
-    views = loop.source.latent.views(origins, rows)
-    assert latents.shape[1] == views.shape[1] + 2 == loop.networks.generator.shape.latents
-    torch.testing.assert_close(latents[:, :2], loop.source.predictor(latents[:, 2:], ()))
+    guided = loop.source.guided(latents, rows)
+    assert guided.shape[1] == latents.shape[1] + 2 == loop.networks.generator.shape.latents
+    torch.testing.assert_close(guided[:, :2], loop.source.predictor(latents, ()))
+    assert torch.equal(guided[:, 2:], latents)
     assert loop.networks.discriminator.shape.guides == loop.source.guides == 2
     emulator = load(loop.folder)
-    assert torch.equal(emulator.source.latents(origins, rows), latents)
+    assert torch.equal(emulator.source.guided(latents, rows), guided)
+    draw, turned = (
+        source.draw(latents, [5] * len(rows), rows) for source in (emulator.source, loop.source)
+    )
+    assert torch.equal(draw.latent, turned.latent)
+    own = loop.source.predictor(draw.latent[:, 2:], ())
+    torch.testing.assert_close(draw.latent[:, :2], own, msg="it is turned before it is predicted")
+    untrained = load(loop.folder, "untrained").counterparts(origins).fields
+    bare = loop.examiner.scaling.saturate(latents[:, 0].numpy())
+    expected = loop.examiner.scaling.inverse(loop.examiner.scaling.saturate(bare))
+    np.testing.assert_allclose(untrained, expected, rtol=1e-3, atol=1e-3)
     assert load_weights(loop.folder / "weights.safetensors").predictor is not None
 
 

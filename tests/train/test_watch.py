@@ -87,6 +87,12 @@ def test_draws_that_ignore_their_noise_are_told():
     assert alarms({"spread": differ(wild, -wild, truth)}) == ["spread"]
 
 
+@pytest.mark.parametrize("few", [1, 3, 5])
+def test_beside_too_few_fields_nothing_is_said(sides, few):
+    watch = Watch(*(measure(side[:few]) for side in sides))
+    assert watch.look(measure(sides[0])) == {}
+
+
 def test_what_takes_time_rings_late():
     numbers = {"coverage": 0.0, "progress": 2.0, "gap": 1.0}
     assert alarms(numbers, late=False) == ["gap"]
