@@ -177,7 +177,10 @@ def emulate(
     force: bool,
     workers: int | None,
 ) -> None:
-    """Make fields with the network of RUN, the folder that training made, or its parent."""
+    """Make fields with a trained network.
+
+    RUN is the folder that training made, or its parent.
+    """
     from cosmogan import screen
     from cosmogan.emulate.run import emulate as work
     from cosmogan.pipeline import stoppable
@@ -327,8 +330,7 @@ def compare(
 ) -> None:
     """Judge a data set against simulations.
 
-    All are data sets that were measured, or their .stats.h5 files; without the fields only statistics
-    are compared.
+    All are data sets that were measured, or their .stats.h5 files, which are compared without a look.
     """
     from dataclasses import replace
 

@@ -137,7 +137,7 @@ class Summaries(nn.Module):
         coefficient it does not improve when the power of the rest is lowered.
         """
         found: list[Tensor] = []
-        if latent is None:
+        if latent is None or not self.guides:
             return found
         both = self._transform(y), self._transform(density)
         for guide in torch.split(latent[:, : self.guides], 1, dim=1):
