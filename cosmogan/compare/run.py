@@ -18,7 +18,7 @@ from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.fields.array import is_plain
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.files import digest
-from cosmogan.fields.store import open_fields
+from cosmogan.fields.store import check_split, open_fields, refuse_fixed
 from cosmogan.statistics.table import StatisticsTable, read
 
 Progress = Callable[[int, int], None]
@@ -97,6 +97,13 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
         subject = counterparts or next(iter(candidates.values()), None)
         if subject is None:
             raise RecipeError("compare: nothing to judge; give counterparts of the simulations")
+        if counterparts and candidates:
+            raise RecipeError(
+                "compare: many universes are judged by counterparts alone; leave the other out"
+            )
+        sides = {n: open_fields(s.fields) for n, s in others.items() if s.fields}
+        check_split(**sides, truth=_side(judge).fields)
+        refuse_fixed(_side(judge).fields)
         return _compare_universes(subject, judge, out, lpt, rules, setting or Setting())
     found = {name: _read(source) for name, source in candidates.items()}
     known = {name: _read(source) for name, source in others.items()}

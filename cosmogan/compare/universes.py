@@ -68,6 +68,8 @@ class Universes:
         In the order of their parameters.
     rules : Rules
         What was judged, and how strictly.
+    extrapolated : bool
+        Whether some of the emulated fields lie outside what the network was trained at.
     """
 
     subject: str
@@ -76,6 +78,7 @@ class Universes:
     draws: int
     each: tuple[Universe, ...]
     rules: Rules
+    extrapolated: bool = False
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -166,4 +169,5 @@ def judge_universes(
         draws=draws.shape[1],
         each=tuple(judge_one(at, point) for at, point in zip(members, points, strict=True)),
         rules=rules,
+        extrapolated=made.fields.layout.extrapolated,
     )

@@ -249,6 +249,8 @@ def on_universes(universes: "Universes") -> list[str]:
     )
     everywhere = enumeration([name_of(n) for n in well]) or "nothing"
     sentences = [headline, f"In every universe within tolerance: {everywhere}."]
+    if universes.extrapolated:
+        sentences.append("Some of these universes lie outside what the network was trained at.")
     if badly:
         where = [f"{name_of(n)} ({universes.count(n, FAIL)})" for n in badly]
         sentences.append(f"Outside it in some: {enumeration(where)}.")

@@ -12,11 +12,13 @@ from cosmogan.compare.findings import CANNOT_TELL, FAIL, PASS
 from cosmogan.compare.page import REPORT, VERDICT, Setting, write_atlas
 from cosmogan.compare.pairs import judge_pairs
 from cosmogan.compare.rules import Rules
+from cosmogan.compare.run import Source, compare
 from cosmogan.compare.samples import Side
 from cosmogan.compare.universes import judge_universes
-from cosmogan.errors import LayoutError
+from cosmogan.errors import LayoutError, RecipeError, SplitError
 from cosmogan.fields.layout import provenance
 from cosmogan.fields.store import create_folder, finish_folder, write_shard
+from cosmogan.statistics.table import write
 from tests.compare.test_floor import measured
 from tests.compare.test_pairs import LAYOUT, World
 
@@ -153,6 +155,32 @@ def test_the_page_says_how_many_universes_are_well(right, wrong, truth, log_line
     assert len(found["each"]) == 4
     assert found["counts"]["power"][PASS] == passed
     assert found["each"][0]["results"]["power"]["bins"]
+
+
+def test_universes_outside_the_trained_range_are_told(right):
+    far = "Some of these universes lie outside what the network was trained at."
+    assert far not in words.on_universes(right)
+    assert far in words.on_universes(replace(right, extrapolated=True))
+
+
+def test_many_universes_are_found_and_guarded(worlds, truth, tmp_path):
+    """From the files; who learned from the truth is refused, and so is what would be left out."""
+
+    def source(side):
+        path = tmp_path / f"{side.table.source}.stats.h5"
+        write(path, replace(side.table, source_sha256=side.fields.sha256))
+        return Source(path, side.fields.path)
+
+    made, held_out = source(worlds.write("made")), source(truth)
+    found = compare({"made": made}, held_out, tmp_path / "verdict")
+    assert len(found.each) == 4
+    with pytest.raises(SplitError, match="share simulation"):
+        compare({"made": made}, held_out, tmp_path / "x", others={"training": held_out})
+    with pytest.raises(RecipeError, match="judged by counterparts alone"):
+        compare({"made": made}, held_out, tmp_path / "x", counterparts=made)
+    with pytest.raises(RecipeError, match="nothing to judge"):
+        compare({}, held_out, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_atlas_has_a_panel_for_each_parameter(right):
