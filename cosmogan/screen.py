@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
@@ -9,6 +10,7 @@ from typing import Protocol, TextIO
 Progress = Callable[[int, int], None]
 
 _QUIET_SECONDS = 15.0
+_RECENT = 8  # lines back, for the speed
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -59,20 +61,25 @@ class Lines:
         """Write a line at the start, now and then, and at the end."""
         self.say(f"{label} ...")
         start = shown = time.monotonic()
-        reached: list[tuple[float, int]] = []
-        last = -1
+        recent: deque[tuple[float, int]] = deque(maxlen=_RECENT)
+        found = last = -1
 
         def progress(done: int, total: int) -> None:
-            nonlocal shown, last
+            nonlocal shown, found, last
             now = time.monotonic()
-            if not reached or (len(reached) == 1 and done > reached[0][1]):
-                reached.append((now, done))
+            if found < 0:
+                found = done
+                recent.append((now, done))
+            elif recent[0][1] == found < done:
+                recent.clear()  # until here it was starting up
+                recent.append((now, done))
             if done > last and now - shown >= self._every:
                 shown, last = now, done
-                # Since the second: what came before the first is starting up.
-                since, before = reached[-1]
+                since, before = recent[0]
                 left = _time_left(now - since, done - before, total - done)
                 self.say(f"{label}: {done} of {total}{left}")
+                if done > before:
+                    recent.append((now, done))
 
         yield progress
         self.say(f"{label}: done in {duration(time.monotonic() - start)}")

@@ -29,6 +29,19 @@ def test_a_pipe_gets_plain_lines_with_the_time_left(monkeypatch):
     ]
 
 
+def test_the_time_left_follows_the_speed_of_late(monkeypatch):
+    """A training is fast while it learns the mean, and slow in the game."""
+    clock = iter([0.0, *range(1, 21), *range(30, 400, 10)])
+    monkeypatch.setattr(screen.time, "monotonic", lambda: float(next(clock)))
+    stream = io.StringIO()
+    with screen.Lines(stream, every=0).bar("train") as progress:
+        for done in range(50):
+            progress(done, 50)
+    lines = stream.getvalue().splitlines()
+    assert lines[19].endswith("18 of 50, 32 s left")
+    assert lines[41].endswith("40 of 50, 1 min 40 s left")
+
+
 def test_a_pipe_is_not_flooded():
     stream = io.StringIO()
     with screen.Lines(stream).bar("train") as progress:

@@ -8,6 +8,8 @@ None knows initial conditions: noise in, a field out. Each has the size that its
   (Huang et al. 2025, arXiv:2501.05441), averaged weights.
 * ``flow``: flow matching along straight lines (Lipman et al. 2023, arXiv:2210.02747), a U-Net that sees the whole box,
   averaged weights, `STEPS` steps of Heun's method.
+
+As of the arms, the best of `READINGS` readings counts, by the same score.
 """
 
 import copy
@@ -36,6 +38,7 @@ from cosmogan.models.blocks import (
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.seeds import derive_seed
 from cosmogan.train.data import spread
+from cosmogan.train.reading import FIELDS
 
 LENGTH = 64
 """Of the vector that a field is made from."""
@@ -47,6 +50,8 @@ ROWS = 128
 """Fields in a shard."""
 STEPS = 12
 """Of the flow: two evaluations each."""
+READINGS = 10
+"""While a rival learns, evenly in time; off the clock."""
 
 
 class Rival(nn.Module):
@@ -267,27 +272,53 @@ class Flow(Rival):
 RIVALS = {"dcgan": Dcgan, "r3gan": R3gan, "flow": Flow}
 
 
-def learn(name, fields, path, seconds, seed):
-    """Let a rival learn for so long, with a checkpoint a minute; return what it was shown, and the time."""
+def learn(name, fields, path, seconds, seed, score_of):
+    """Let a rival learn for so long, with a checkpoint a minute; return its readings.
+
+    ``score_of`` says how far fields (n, N, N), density over mean, are from the truth. The weights of the best reading
+    are left at ``best_of(path)``.
+    """
     torch.manual_seed(seed)
     rival = begin(name, fields)
-    spent = 0.0
+    spent, readings = 0.0, []
     if path.exists():
         known = torch.load(path, weights_only=True)
         rival.restore(known)
-        spent = known["seconds"]
+        spent, readings = known["seconds"], known["readings"]
     saved = spent
     while spent < seconds:
         before = time.monotonic()
         torch.manual_seed(derive_seed(seed, rival.shown))
         rival.learn(batch_of(fields, rival.shown // rival.batch, rival.batch, seed))
         spent += time.monotonic() - before
-        if spent - saved > SAVE_EVERY or spent >= seconds:
-            temporary = path.with_suffix(".tmp")
-            torch.save(rival.state() | {"seconds": spent}, temporary)
-            temporary.replace(path)
+        due = spent >= seconds * (len(readings) + 1) / READINGS
+        if due:
+            score = score_of(np.concatenate(list(samples(rival, FIELDS, seed))))
+            readings.append({"images": rival.shown, "seconds": spent, "score": score})
+            if score <= min(r["score"] for r in readings):
+                _save(rival.state(), best_of(path))
+        if due or spent - saved > SAVE_EVERY:
+            _save(rival.state() | {"seconds": spent, "readings": readings}, path)
             saved = spent
-    return {"images": rival.shown, "seconds": spent}
+    return readings
+
+
+def best_of(path):
+    """Return where the weights of the best reading of a training lie."""
+    return path.with_stem(f"{path.stem}-best")
+
+
+def _save(state, path):
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def samples(rival, count, seed):
+    """Yield fields (n, N, N) of a rival, a shard at a time."""
+    for start in range(0, count, ROWS):
+        random = torch.Generator().manual_seed(derive_seed(seed, start))
+        yield rival.sample(min(ROWS, count - start), random).astype(np.float32)
 
 
 def begin(name, fields):
@@ -301,18 +332,16 @@ def write_samples(name, fields, folder, count, seed):
 
     Each comes from a vector or noise of its own, and counts as a simulation.
     """
-    path, rows = folder / "emulated.fields", range(0, count, ROWS)
+    path, shards = folder / "emulated.fields", []
     rival = begin(name, fields)
-    rival.restore(torch.load(folder / "rival.pt", weights_only=True))
+    rival.restore(torch.load(best_of(folder / "rival.pt"), weights_only=True))
+    parts = -(-count // ROWS)
     identity = f"{name} {rival.shown} {count} {seed}"
-    size = expected_bytes(fields.layout, count, len(rows))
+    size = expected_bytes(fields.layout, count, parts)
     about = provenance("benchmarks.fidelity.study")
-    create_folder(path, fields.layout, about, len(rows), identity, expected_bytes=size)
-    shards = []
-    for number, start in enumerate(rows):
-        here = range(start, min(start + ROWS, count))
-        random = torch.Generator().manual_seed(derive_seed(seed, start))
-        made = rival.sample(len(here), random).astype(np.float32)
+    create_folder(path, fields.layout, about, parts, identity, expected_bytes=size)
+    for number, made in enumerate(samples(rival, count, seed)):
+        here = range(number * ROWS, number * ROWS + len(made))
         origin = origins(np.full(len(here), -1), np.full(len(here), -1))
         origin["simulation"] = origin["seed"] = [derive_seed(seed, k, 9) for k in here]
         table = np.tile(fields.parameters[0], (len(here), 1))

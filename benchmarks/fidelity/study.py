@@ -5,10 +5,11 @@
     python -m benchmarks.fidelity.study table
 
 `run` makes the simulations of ``fidelity.toml`` once, and then each arm in a folder of its own,
-``runs/fidelity/<arm>-<seed>``: how many fields its training may show in the time is measured first, and stands
+``runs/fidelity/<arm>-<minutes>min-<seed>``: how many fields its training may show in the time is measured first, and stands
 in its recipe from then on; then everything `cosmogan run` does. What is complete is skipped, what was cut off
-continues. Rivals (`rivals.py`) learn from the same simulations for the same time. Every arm leaves its scorecard in ``benchmarks/fidelity/results/<arm>-<seed>.json``, which `table`
-prints as markdown. Run it on a machine that does nothing else.
+continues. Rivals (`rivals.py`) learn from the same simulations for the same time. Every arm leaves its scorecard in
+``benchmarks/fidelity/results/<arm>-<minutes>min-<seed>.json``, which `table` prints as markdown. Run it on a machine that
+does nothing else.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.fidelity.arms import ARMS
 from benchmarks.fidelity.rivals import RIVALS, learn, write_samples
@@ -33,6 +36,8 @@ from cosmogan.measure.run import measure
 from cosmogan.recipe import read
 from cosmogan.screen import on as screen_on
 from cosmogan.statistics.table import read as read_table
+from cosmogan.train.data import spread
+from cosmogan.train.reading import FIELDS, Exam, Referee
 from cosmogan.train.run import train
 
 HERE = Path(__file__).parent
@@ -61,7 +66,7 @@ ROWS = (
 def run(name, seed, minutes, runs, recipe_path):
     """Make one arm, or go on with it, and write its scorecard."""
     base, screen = read(recipe_path), screen_on(sys.stdout)
-    folder = _folder(name, seed, runs, base, screen)
+    folder = _folder(_label(name, seed, minutes), runs, base, screen)
     if name in RIVALS:
         return _keep(run_rival(name, seed, 60 * minutes, folder, base, screen), name, seed, minutes)
     images, before = _images(name, base, folder, minutes)
@@ -79,7 +84,15 @@ def run(name, seed, minutes, runs, recipe_path):
 def run_rival(name, seed, seconds, folder, base, screen):
     """Let a rival learn for so long, or go on with it, and return its scorecard."""
     fields = {split: open_fields(folder / f"{split}.fields") for split in SIMULATED}
-    spent = learn(name, fields["train"], folder / "rival.pt", seconds, seed)
+    referee = _referee(fields, pipeline.rules(base.compare))
+    readings = learn(
+        name,
+        fields["train"],
+        folder / "rival.pt",
+        seconds,
+        seed,
+        lambda made: referee.read(made, images=0).score,
+    )
     made = write_samples(name, fields["train"], folder, base.emulate.count, base.emulate.seed)
     sources = {}
     for path in (made, *(folder / f"{split}.fields" for split in SIMULATED)):
@@ -93,7 +106,16 @@ def run_rival(name, seed, seconds, folder, base, screen):
         others={"training": sources["train"], "validation": sources["validation"]},
         rules=pipeline.rules(base.compare),
     )
-    return scorecard(folder, [spent])
+    return scorecard(folder, readings)
+
+
+def _referee(fields, rules):
+    """Return who reads fields that know no initial conditions: against the boxes of both sides, as in training."""
+    truth = np.concatenate([fields[s][spread(fields[s])] for s in ("train", "validation")])
+    same = np.zeros(FIELDS, int), np.zeros(len(truth), int)
+    exam = Exam(np.empty(0), [], truth, same)
+    layout = fields["train"].layout
+    return Referee(exam, layout, tolerance=rules.tolerance, k_max=rules.k_max)
 
 
 def readings_of(folder):
@@ -103,9 +125,13 @@ def readings_of(folder):
     return [{k: r[k] for k in ("images", "seconds", "score", "gap_validation")} for r in found]
 
 
-def _folder(name, seed, runs, base, screen):
+def _label(name, seed, minutes):
+    return f"{name}-{minutes:g}min-{seed}"
+
+
+def _folder(label, runs, base, screen):
     """Return the folder of an arm, with links to the simulations, which are made if they are not there."""
-    data, folder = runs / "data", runs / f"{name}-{seed}"
+    data, folder = runs / "data", runs / label
     pipeline.run(base, data, only=["simulate"], screen=screen)
     folder.mkdir(parents=True, exist_ok=True)
     for split in SIMULATED:
@@ -117,7 +143,7 @@ def _folder(name, seed, runs, base, screen):
 
 def _keep(card, name, seed, minutes):
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{seed}.json"
+    path = RESULTS / f"{_label(name, seed, minutes)}.json"
     content = card | {"arm": name, "seed": seed, "minutes": minutes}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path

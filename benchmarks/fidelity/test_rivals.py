@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.fidelity import rivals
 from benchmarks.fidelity.rivals import RIVALS, batch_of
 from cosmogan.fields.scaling import Scaling
 
@@ -60,6 +61,27 @@ def test_it_goes_on_where_it_stood(make, fields, name, tmp_path):
     second.restore(torch.load(tmp_path / "state.pt", weights_only=True))
     steps(second, fields, range(2, 4))
     np.testing.assert_array_equal(sampled(second), sampled(whole))
+
+
+def test_the_weights_of_the_best_reading_stay(make, fields, tmp_path, monkeypatch):
+    monkeypatch.setattr(rivals, "begin", lambda name, _: make(name))
+    monkeypatch.setattr(rivals, "FIELDS", 3)
+    seen, scores = [], iter([3.0, 1.0, 2.0])
+
+    def score_of(made):
+        seen.append(made)
+        return next(scores, 5.0)
+
+    path = tmp_path / "rival.pt"
+    readings = rivals.learn("dcgan", fields, path, 0.5, 1, score_of)
+    assert [r["score"] for r in readings][:3] == [3.0, 1.0, 2.0]
+    assert len(readings) <= rivals.READINGS
+    kept = make("dcgan")
+    kept.restore(torch.load(rivals.best_of(path), weights_only=True))
+    assert kept.shown == readings[1]["images"]
+    np.testing.assert_array_equal(next(rivals.samples(kept, 3, 1)), seen[1])
+    again = rivals.learn("dcgan", fields, path, 0.5, 1, score_of)
+    assert again == readings, "it is done"
 
 
 def test_a_batch_is_of_the_fields_turned_and_shifted(fields):

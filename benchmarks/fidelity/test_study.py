@@ -130,15 +130,20 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     path = study.run("neighbours-1", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     assert asked == [
         ("data", ("simulate",), BASE.train.images),
-        ("neighbours-1-2", (), 4800),
+        ("neighbours-1-15min-2", (), 4800),
     ]
-    link = tmp_path / "runs/neighbours-1-2/train.fields"
+    link = tmp_path / "runs/neighbours-1-15min-2/train.fields"
     assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
     card = json.loads(path.read_text(encoding="utf-8"))
     assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-1", 2, 15)
     study.run("default", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     made = sorted(path.stem for path in (tmp_path / "results").iterdir())
-    assert made == ["default-2", "lognormal-2", "neighbours-1-2", "untrained-2"]
+    assert made == [
+        "default-15min-2",
+        "lognormal-0min-2",
+        "neighbours-1-15min-2",
+        "untrained-0min-2",
+    ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
     assert row == "| untrained, 2 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
 
@@ -158,7 +163,8 @@ def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_s
     card = json.loads(study.run("flow", 1, 1 / 60, runs, str(recipe)).read_text(encoding="utf-8"))
     assert card["seconds"] >= 1
     assert card["images"] > 0
-    assert card["readings"] == [{"images": card["images"], "seconds": card["seconds"]}]
+    assert 1 <= len(card["readings"]) <= 10
+    assert all(reading["score"] > 0 for reading in card["readings"])
     assert "pairs" not in card
     assert card["errors"]["power"]["value"] > 0.1, "it learnt next to nothing"
     again = study.run("flow", 1, 1 / 60, runs, str(recipe))

@@ -114,7 +114,9 @@ class Examiner:
 
     @torch.no_grad()
     def _gap(self, networks: Networks) -> float:
-        """Return the mean score of training minus validation fields."""
+        """Return by how much training fields outscore their partners, minus that of validation fields."""
         count = min(GAP_FIELDS, len(self.feeds[1].data.rows))
-        known, unknown = (feed.mean_score(networks.discriminator, count) for feed in self.feeds)
+        known, unknown = (
+            feed.mean_margin(networks.discriminator, networks.average, count) for feed in self.feeds
+        )
         return known - unknown

@@ -4,17 +4,22 @@ Real fields are learnt beside their own latents if these know initial conditions
 starts from the very latents that its judge sees beside the real fields.
 """
 
+import operator
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
 
 from cosmogan.models.discriminator import Discriminator
+from cosmogan.models.generator import Generator
 from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
-from cosmogan.models.source import Source
-from cosmogan.train.data import Batch, TrainingFields
+from cosmogan.models.source import Source, generate
+from cosmogan.train.data import TrainingFields
 from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 from cosmogan.train.step import Pairs
+
+_READING = 8  # a role of its own, after those of the game
 
 
 class Feed:
@@ -37,13 +42,29 @@ class Feed:
 
     def share(self, role: int, shown: int) -> Pairs:
         """Return this worker's part of the batch after so many fields (role 0 judges, 1 persuades)."""
-        plan, source, device = self.plan, self.source, self.place.device
-        world, rank = self.place.world, self.place.rank
+        plan, world, rank = self.plan, self.place.world, self.place.rank
         numbers = range(rank * plan.batch // world, (rank + 1) * plan.batch // world)
-        real = self.data.at([2 * shown + role * plan.batch + i for i in numbers])
-        places = [shown + i for i in numbers]
+        cursors = [2 * shown + role * plan.batch + i for i in numbers]
+        return self._pairs(role, cursors, [shown + i for i in numbers])
+
+    @torch.no_grad()
+    def mean_margin(self, judge: Discriminator, generator: Generator, count: int) -> float:
+        """Return by how much the first fields of this side, `count` of them, outscore generated ones on average."""
+        margins = []
+        for start in range(0, count, self.plan.batch):
+            numbers = range(start, min(start + self.plan.batch, count))
+            pairs = self._pairs(_READING, numbers, numbers)
+            given, made = pairs.draw.conditions, generate(generator, pairs.draw)
+            scores = (judge(side, given, pairs.latent) for side in (pairs.real, made))
+            margins.append(operator.sub(*scores))
+        return float(torch.cat(margins).mean())
+
+    def _pairs(self, role: int, cursors: Sequence[int], places: Sequence[int]) -> Pairs:
+        """Return real fields at cursors, and what generated ones start from at places of the role's seed."""
+        plan, source, device = self.plan, self.source, self.place.device
+        real = self.data.at(cursors)
         if plan.paired:
-            latents = self._own_latents(real)
+            latents = orient(source.latents(real.origins, real.rows), real.orientations)
         else:
             origins = source.latent.origins(derive_seed(plan.seed, role), places)
             latents = source.latents(origins, real.rows)
@@ -53,17 +74,3 @@ class Feed:
             draw=source.draw(latents, seeds, real.rows, device),
             latent=source.guided(latents, real.rows).to(device) if plan.paired else None,
         )
-
-    @torch.no_grad()
-    def mean_score(self, judge: Discriminator, count: int) -> float:
-        """Return the mean score of the first fields of this side, `count` of them."""
-        real, device = self.data.at(range(count)), self.place.device
-        latents = None
-        if self.plan.paired:
-            latents = self.source.guided(self._own_latents(real), real.rows).to(device)
-        given = self.source.conditions(real.rows, device)
-        return float(judge(real.fields.to(device), given, latents).mean())
-
-    def _own_latents(self, real: Batch) -> Tensor:
-        """Return what theory knows of the very simulations, turned as the fields are."""
-        return orient(self.source.latents(real.origins, real.rows), real.orientations)

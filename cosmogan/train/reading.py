@@ -50,8 +50,8 @@ class Reading:
     touched : float
         Fraction of cells in the soft ceiling.
     gap_validation : float
-        Mean score of training minus validation fields: it grows when training fields are learnt
-        by heart.
+        By how much training fields outscore generated ones in their place, minus the same of validation
+        fields: it grows when training fields are learnt by heart.
     health : dict of str to float
         What `cosmogan.train.watch` looks at.
     """

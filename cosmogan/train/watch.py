@@ -14,7 +14,8 @@ a range outside which an alarm is told in the log, long before the verdict:
 * *scatter* of log P over fields, generated over simulated.
 * *spread*: mean square difference of two draws from the same initial conditions, over that of a draw and its
   simulation. It falls when noise is ignored.
-* *gap*: mean score of training minus validation fields. It grows when training fields are learnt by heart.
+* *gap*: by how much training fields outscore generated ones in their place, minus the same of validation fields: a
+  score alone means nothing across universes and initial conditions. It grows when training fields are learnt by heart.
 * *balance*: the relativistic loss of the discriminator, over its value when the networks are level. It falls when
   the discriminator wins.
 * *progress*: score of the reading over that of the generator before its first step, asked as late.

@@ -11,7 +11,8 @@ from cosmogan.fields.scaling import Scaling
 from cosmogan.models.generator import GeneratorShape
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.orientation import orient, restore_orientation
-from cosmogan.models.source import Source
+from cosmogan.models.seeds import derive_seed
+from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import load_weights
 from cosmogan.train import reading
 from cosmogan.train.data import TrainingFields, check_origins
@@ -184,20 +185,24 @@ def test_a_reading_remakes_the_validation_fields(plans):
     assert weights.latent.kind == "lpt"
 
 
-def test_the_gap_of_the_sides_is_that_of_their_scores_beside_their_latents(plans):
+def test_the_gap_is_of_margins_over_partners_beside_their_latents(plans):
     loop = begin(plans["lpt"], Place())
-    network, scores, strangers = loop.networks.discriminator, [], []
+    network, scores, margins = loop.networks.discriminator, [], []
     examiner = loop.examiner
+    count = len(examiner.feeds[1].data.rows)
     for feed in examiner.feeds:
-        batch = feed.data.at(range(len(examiner.feeds[1].data.rows)))
+        batch = feed.data.at(range(count))
         turned = orient(loop.source.latents(batch.origins, batch.rows), batch.orientations)
         latents = loop.source.guided(turned, batch.rows)
+        seeds = [derive_seed(loop.plan.seed, 8, i) for i in range(count)]
         with torch.no_grad():
-            scores.append(float(network(batch.fields, None, latents).mean()))
-            strangers.append(float(network(batch.fields, None, latents.flip(0)).mean()))
+            made = generate(loop.networks.average, loop.source.draw(turned, seeds, batch.rows))
+            known = network(batch.fields, None, latents)
+            scores.append(float(known.mean()))
+            margins.append(float((known - network(made, None, latents)).mean()))
     gap = examiner._gap(loop.networks)
-    assert gap == pytest.approx(scores[0] - scores[1], abs=1e-6)
-    assert gap != pytest.approx(strangers[0] - strangers[1], abs=1e-4), "latents count"
+    assert gap == pytest.approx(margins[0] - margins[1], abs=1e-5)
+    assert gap != pytest.approx(scores[0] - scores[1], abs=1e-4), "scores alone are another thing"
 
 
 def test_parameters_that_vary_have_latents_of_their_own(
