@@ -8,6 +8,7 @@ penalty on gradients (`cosmogan.models.losses`). Parameters enter by projection 
 does the network.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
-from cosmogan.models.summaries import Summaries, squared_modes
+from cosmogan.models.summaries import Summaries, repeat, squared_modes
 
 HIDDEN = 64
 """Width of the branch of summary statistics."""
@@ -109,7 +110,14 @@ class Discriminator(nn.Module):
         self.shape = shape
         d, widths = shape.dimension, shape.widths
         self.whitening = Whitening(shape.grid, d)
-        self.stem = Convolution(d, (2 + shape.latents) * 2**d, widths[0])
+        # what lies beside a field has a stem of its own: real and generated ones share it
+        share = 2 / (2 + shape.latents)
+        self.stem = Convolution(d, 2 * 2**d, widths[0], gain=math.sqrt(share))
+        self.beside = (
+            Convolution(d, shape.latents * 2**d, widths[0], gain=math.sqrt(1 - share), bias=False)
+            if shape.latents
+            else None
+        )
         self.blocks = nn.ModuleList(ResidualBlock(d, w, depth=len(widths)) for w in widths)
         self.narrow = nn.ModuleList(
             Convolution(d, fine, coarse, width=1, bias=False) for fine, coarse in pairwise(widths)
@@ -140,7 +148,8 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """Return the score (n,) of fields (n, 1, N, ...) in training space.
 
-        `conditions` (n, c) and `latent` (n, latents, N, ...) are what the fields belong to.
+        `conditions` (n, c) and `latent` (n, latents, N, ...) are what the fields belong to; of m | n latents
+        field i belongs to number i mod m.
         """
         by_field = self.judge_field(y, conditions, latent)
         return by_field + self.judge_summaries(self.summaries(y, latent), conditions)
@@ -149,10 +158,9 @@ class Discriminator(nn.Module):
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
     ) -> Tensor:
         """Return the first branch's score (n,)."""
-        seen = [y, self.whitening(y)]
-        if self.shape.latents and latent is not None:
-            seen.append(latent)
-        x = self.stem(space_to_depth(torch.cat(seen, 1)))
+        x = self.stem(space_to_depth(torch.cat([y, self.whitening(y)], 1)))
+        if self.beside is not None and latent is not None:
+            x = x + repeat(self.beside(space_to_depth(latent)), len(y))
         for level, block in enumerate(self.blocks):
             if level:
                 x = self.narrow[level - 1](halve(x))

@@ -148,7 +148,7 @@ class Generator(nn.Module):
             x = _through(blocks, x, conditions)
             skips.append(x)
         for level in reversed(range(len(self.up))):
-            x = skips[level] + self.widen[level](double(x))
+            x = skips[level] + double(self.widen[level](x))
             x = _through(self.up[level], x, conditions)
         change: Tensor = self.head(activate(depth_to_space(self.unfold(x))))
         return change

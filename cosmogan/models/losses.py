@@ -56,7 +56,7 @@ def judge(
         Fields in training space; gradients do not flow through them.
     conditions : (n, conditions) tensor or None
         Parameters of both members of each pair.
-    latent : (n, 1, N, ...) tensor or None
+    latent : (n, latents, N, ...) tensor or None
         What both members of each pair started from, if the discriminator sees it.
     gamma, gamma_summaries : float
         Weights of R1 + R2 in cells and in standardised summaries.
@@ -67,9 +67,9 @@ def judge(
     + gamma_s/2 < |dD_summaries/ds(r)|^2 + |dD_summaries/ds(g)|^2 >.
     """
     fields = torch.cat([real, generated]).detach()
-    both, latents = _twice(conditions), _twice(latent)
-    summaries = discriminator.summaries(fields, latents).requires_grad_()
-    by_field = discriminator.judge_field(fields.requires_grad_(), both, latents)
+    both = None if conditions is None else torch.cat([conditions, conditions])
+    summaries = discriminator.summaries(fields, latent).requires_grad_()
+    by_field = discriminator.judge_field(fields.requires_grad_(), both, latent)
     by_summaries = discriminator.judge_summaries(summaries, both)
     penalty = _squared_gradient(by_field, fields)
     penalty_summaries = _squared_gradient(by_summaries, summaries)
@@ -96,10 +96,6 @@ def persuade(
         score_real = discriminator(real, conditions, latent)
     score_generated = discriminator(generated, conditions, latent)
     return functional.softplus(score_real - score_generated).mean()
-
-
-def _twice(given: Tensor | None) -> Tensor | None:
-    return None if given is None else torch.cat([given, given])
 
 
 def _squared_gradient(score: Tensor, inputs: Tensor) -> Tensor:

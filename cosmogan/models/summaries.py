@@ -32,6 +32,11 @@ CLIP = 8.0
 """Standardised summaries are bounded, so that no outlier dictates the gradient."""
 
 
+def repeat(given: Tensor, count: int) -> Tensor:
+    """Return m of something again and again, until they are `count`, a multiple of m."""
+    return given.repeat(count // len(given), *(1 for _ in given.shape[1:]))
+
+
 def shell_edges(grid: int) -> NDArray[np.int64]:
     """Return shells of |n|: single up to 6, then a fifth wider each, up to the Nyquist mode."""
     edges = [*range(1, 7)]
@@ -105,13 +110,13 @@ class Summaries(nn.Module):
         """Return the summaries before standardisation."""
         density = self.scaling.inverse(y, torch)
         flat = y.flatten(1)
+        modes = self._transform(y), self._transform(density - 1)
         return torch.cat(
             [
-                self._log_power(y),
-                self._log_power(density),
-                *self._transfers(y, density, latent),
+                *(torch.log(self._product(each, each) + 1e-6) for each in modes),
+                *self._transfers(modes, latent),
                 _moments(flat, density.flatten(1)),
-                self._filtered_moments(density),
+                self._filtered_moments(modes[1]),
                 self._distribution(flat),
             ],
             1,
@@ -122,16 +127,13 @@ class Summaries(nn.Module):
         modes: Tensor = torch.fft.rfftn(x[:, 0].float(), dim=axes, norm="ortho")
         return modes
 
-    def _log_power(self, x: Tensor) -> Tensor:
-        return torch.log(self._product(self._transform(x), self._transform(x)) + 1e-6)
-
     def _product(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the mean of a b* over shells, (n, shells)."""
         real = a.real * b.real + a.imag * b.imag
         return real.flatten(1) @ self.shells
 
-    def _transfers(self, y: Tensor, density: Tensor, latent: Tensor | None) -> list[Tensor]:
-        """Return the transfer functions from the latent to field and density, (n, shells) each.
+    def _transfers(self, modes: tuple[Tensor, Tensor], latent: Tensor | None) -> list[Tensor]:
+        """Return the transfer functions from the latent to field and contrast, (n, shells) each.
 
         T(k) = P_cross / P_latent: what is in its place, in the right amount. Unlike a correlation
         coefficient it does not improve when the power of the rest is lowered.
@@ -139,19 +141,19 @@ class Summaries(nn.Module):
         found: list[Tensor] = []
         if latent is None or not self.guides:
             return found
-        both = self._transform(y), self._transform(density)
         for guide in torch.split(latent[:, : self.guides], 1, dim=1):
-            for a, known in zip(both, (guide, self.scaling.inverse(guide, torch)), strict=True):
+            for a, known in zip(modes, (guide, self.scaling.inverse(guide, torch)), strict=True):
                 b = self._transform(known)
-                found.append(self._product(a, b) / (self._product(b, b) + 1e-6))
+                power = repeat(self._product(b, b) + 1e-6, len(a))
+                found.append(self._product(a, repeat(b, len(a))) / power)
         return found
 
-    def _filtered_moments(self, density: Tensor) -> Tensor:
-        """Return log variance and skewness of the density behind each kernel."""
+    def _filtered_moments(self, contrast: Tensor) -> Tensor:
+        """Return log variance and skewness of the density behind each kernel, from its modes."""
         axes = tuple(range(-self.dimension, 0))
-        modes = self._transform(density - 1)[:, None] * self.kernels
         size = (self.grid,) * self.dimension
-        smooth = torch.fft.irfftn(modes, s=size, dim=axes, norm="ortho").flatten(2)
+        filtered = contrast[:, None] * self.kernels
+        smooth = torch.fft.irfftn(filtered, s=size, dim=axes, norm="ortho").flatten(2)
         variance = smooth.square().mean(2)
         skewness = smooth.pow(3).mean(2)
         return torch.cat([torch.log(variance + 1e-6), skewness / (variance + 1e-6) ** 1.5], 1)

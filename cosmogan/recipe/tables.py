@@ -157,6 +157,9 @@ class TrainTable(Table):
     """CPU threads of each worker."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live; `auto` takes a GPU if there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """In which the wide convolutions compute while networks learn; weights, losses and what is emulated stay
+    float32. `auto` takes bfloat16 where all processors have it, which is faster."""
     generator_widths: tuple[Count, ...] = (48, 64)
     """Channels of the generator, from fine to coarse."""
     discriminator_widths: tuple[Count, ...] = (32, 64, 96, 96)

@@ -11,7 +11,7 @@ import torch
 
 from cosmogan.models.discriminator import Discriminator
 from cosmogan.models.generator import Generator
-from cosmogan.models.orientation import orient
+from cosmogan.models.orientation import orient, restore_orientation
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.train.data import TrainingFields
@@ -69,8 +69,6 @@ class Feed:
             origins = source.latent.origins(derive_seed(plan.seed, role), places)
             latents = source.latents(origins, real.rows)
         seeds = [derive_seed(plan.seed, role, place) for place in places]
-        return Pairs(
-            real=real.fields.to(device),
-            draw=source.draw(latents, seeds, real.rows, device),
-            latent=source.guided(latents, real.rows).to(device) if plan.paired else None,
-        )
+        draw = source.draw(latents, seeds, real.rows, device)
+        started = restore_orientation(draw.latent, draw.orientations) if plan.paired else None
+        return Pairs(real=real.fields.to(device), draw=draw, latent=started)

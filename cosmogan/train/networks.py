@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cosmogan.errors import TrainingError
 from cosmogan.fields.layout import Layout
 from cosmogan.fields.scaling import Scaling
+from cosmogan.models.blocks import round_convolutions
 from cosmogan.models.checkpoint import prefixed, restore, under
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape, receptive_radius
@@ -101,6 +102,8 @@ def build_networks(
     fields: NDArray[np.float32],
     latents: Tensor | None = None,
     device: str = "cpu",
+    *,
+    rounded: bool = False,
 ) -> Networks:
     """Make both networks as they are at the start of a training: the same for the same seed.
 
@@ -118,6 +121,8 @@ def build_networks(
         What guides the generator to them, in training space, if the discriminator sees it.
     device : str
         Where the networks are to live.
+    rounded : bool
+        Whether their wide convolutions round while they learn; the averaged generator's never do.
     """
     judge = DiscriminatorShape(
         dimension=shape.dimension,
@@ -130,7 +135,11 @@ def build_networks(
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
     discriminator.fit(to_tensor(fields, scaling), latents)
-    return Networks(generator.to(device), discriminator.to(device))
+    networks = Networks(generator.to(device), discriminator.to(device))
+    if rounded:
+        round_convolutions(networks.generator)
+        round_convolutions(networks.discriminator)
+    return networks
 
 
 def _adam(module: nn.Module) -> torch.optim.Adam:

@@ -153,6 +153,37 @@ def device_of(wish: str, local_rank: int = 0) -> str:
     return f"cuda:{local_rank}" if wish != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def rounds(wish: str, place: Place) -> bool:
+    """Return whether convolutions are to round to bfloat16, for a wish ``auto``, ``bfloat16`` or ``float32``.
+
+    All workers get one answer: a processor without it decides for all.
+
+    Raises
+    ------
+    ResourceError
+        If bfloat16 is wished for and a processor multiplies no such numbers.
+    """
+    if wish == "float32":
+        return False
+    lacking = place.anywhere(not has_bfloat16(place.device))
+    if wish == "bfloat16" and lacking:
+        raise ResourceError(
+            "train.precision = 'bfloat16': not every worker's processor has it; use 'auto' or 'float32'"
+        )
+    return not lacking
+
+
+def has_bfloat16(device: str) -> bool:
+    """Return whether a device multiplies bfloat16 numbers faster than others."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def keep_memory() -> None:
     """Let glibc keep freed memory: returning it has cost trainings on a CPU up to half their speed."""
     try:

@@ -44,6 +44,8 @@ class Training:
         Of weights, noise and data order.
     threads : int
         CPU threads of each worker.
+    precision : str
+        ``float32``, ``bfloat16``, or ``auto``: where all processors have it.
     tolerance : dict of str to float
         Of the verdict; readings are scored in units of it.
     k_max : float
@@ -74,6 +76,7 @@ class Training:
     average_half_life: float
     seed: int
     threads: int
+    precision: str
     tolerance: dict[str, float]
     k_max: float
     theory: Theory

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from cosmogan.errors import CheckpointError, TrainingError
 from cosmogan.models import checkpoint
+from cosmogan.models.blocks import round_convolutions
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.generator import Generator
 from cosmogan.models.orientation import orient
@@ -31,7 +32,7 @@ from cosmogan.models.theory import Theory
 from cosmogan.train.data import TrainingFields, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import load_moments, moments, predictor_shape
-from cosmogan.train.place import Place
+from cosmogan.train.place import Place, rounds
 from cosmogan.train.plan import Training
 from cosmogan.train.step import cosine, move
 
@@ -64,6 +65,8 @@ class Lesson:
         shape = predictor_shape(plan, material.layout, material.latent.channels)
         torch.manual_seed(derive_seed(plan.seed, 6))
         self.predictor = Generator(shape, material.scaling).to(place.device)
+        if rounds(plan.precision, place):
+            round_convolutions(self.predictor)
         self.source = material.source(shape)
         self.adam = torch.optim.Adam(self.predictor.parameters(), lr=0.0, betas=(0.9, 0.95))
         self.spectra = Spectra(plan.theory, material.layout.grid)
@@ -96,6 +99,7 @@ class Lesson:
             if stop and not last:
                 return False
         self.predictor.requires_grad_(False).eval()
+        round_convolutions(self.predictor, rounded=False)
         return True
 
     def error(self, side: TrainingFields, cursors: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -146,6 +146,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         average_half_life=table.average_half_life,
         seed=table.seed,
         threads=table.threads,
+        precision=table.precision,
         tolerance=recipe.compare.tolerance.model_dump(include=set(READ)),
         k_max=recipe.compare.k_max,
         theory=_known_theory(run, wanted) or theory_of(training, validation),

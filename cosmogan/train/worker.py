@@ -34,7 +34,7 @@ from cosmogan.train.examine import Examiner
 from cosmogan.train.feed import Feed
 from cosmogan.train.material import Material
 from cosmogan.train.networks import build_networks, generator_shape
-from cosmogan.train.place import LogFile, Place, device_of, keep_memory
+from cosmogan.train.place import LogFile, Place, device_of, keep_memory, rounds
 from cosmogan.train.plan import Training
 from cosmogan.train.predict import Lesson
 from cosmogan.train.reading import Reading
@@ -138,8 +138,15 @@ class Loop:
         shape = generator_shape(plan, material.layout, material.latent.channels)
         self.source = material.source(shape, lesson.predictor if lesson else None)
         known = material.known(self.source) if plan.paired else None
+        self.rounded = rounds(plan.precision, place)
         self.networks = build_networks(
-            plan, shape, material.scaling, material.sample, known, place.device
+            plan,
+            shape,
+            material.scaling,
+            material.sample,
+            known,
+            place.device,
+            rounded=self.rounded,
         )
         self.feed = Feed(plan, material.training, self.source, place)
         if plan.paired:
@@ -295,6 +302,7 @@ class Loop:
             training={
                 "identity": self.plan.identity,
                 "shown": self.networks.shown,
+                "precision": "bfloat16" if self.rounded else "float32",
                 "reading": reading.as_dict() if reading else None,
             },
         )

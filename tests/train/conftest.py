@@ -171,6 +171,7 @@ def base_plan(sides, theory):
         average_half_life=40.0,
         seed=3,
         threads=1,
+        precision="float32",
         tolerance=dict.fromkeys(STATISTICS, 0.1),
         k_max=0.7,
         theory=theory,
