@@ -9,6 +9,7 @@ from cosmogan.compare import style
 from cosmogan.compare.universes import Universes
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
@@ -44,7 +45,7 @@ def atlas_figure(universes: Universes) -> str:
     if not rows:
         return ""
     colours = _colours(universes)
-    with style.figure(0.55 + 2.7 * len(rows)) as drawn:
+    with style.figure(0.85 + 2.7 * len(rows)) as drawn:
         panels = drawn.subplots(
             len(rows), 1 + len(universes.names), squeeze=False, width_ratios=_widths(universes)
         )
@@ -52,7 +53,7 @@ def atlas_figure(universes: Universes) -> str:
         drawn.subplots_adjust(
             left=0.062,
             right=0.995,
-            top=1 - 0.35 / height,
+            top=1 - 0.65 / height,
             bottom=0.5 / height,
             wspace=0.24,
             hspace=0.42,
@@ -63,7 +64,10 @@ def atlas_figure(universes: Universes) -> str:
                 _draw_errors(axes, universes, name, parameter, colours)
             errors[0].set_title("mean |ratio \N{MINUS SIGN} 1|  [%]")
         if universes.each[0].theory:
-            panels[0][1].legend(*_entries(panels[0][1]), loc="upper left", fontsize=11)
+            entries = _entries(panels[0][1])
+            drawn.legend(
+                entries[0], entries[1], loc="upper right", ncols=len(entries[0]), columnspacing=1.8
+            )
         return style.as_svg(drawn)
 
 
@@ -132,7 +136,7 @@ def _kept(value: float) -> float:
     return max(value, _LEAST)
 
 
-def _entries(axes: "Axes") -> tuple[list[object], list[str]]:
+def _entries(axes: "Axes") -> tuple[list["Artist"], list[str]]:
     """Return one handle and label of each kind."""
     handles, labels = axes.get_legend_handles_labels()
     first = {

@@ -43,6 +43,8 @@ class Place:
         Whether somebody asked to stop; only rank 0 is asked.
     observers : sequence of Observer
         Told by rank 0.
+    rounded : bool
+        Whether wide convolutions round to bfloat16 here while networks learn; `rounds` knows.
     """
 
     rank: int = 0
@@ -50,6 +52,7 @@ class Place:
     device: str = "cpu"
     stopped: Callable[[], bool] = lambda: False
     observers: Sequence[Observer] = field(default_factory=tuple)
+    rounded: bool = False
 
     @property
     def first(self) -> bool:

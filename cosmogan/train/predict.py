@@ -32,7 +32,7 @@ from cosmogan.models.theory import Theory
 from cosmogan.train.data import TrainingFields, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import load_moments, moments, predictor_shape
-from cosmogan.train.place import Place, rounds
+from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 from cosmogan.train.step import cosine, move
 
@@ -65,8 +65,7 @@ class Lesson:
         shape = predictor_shape(plan, material.layout, material.latent.channels)
         torch.manual_seed(derive_seed(plan.seed, 6))
         self.predictor = Generator(shape, material.scaling).to(place.device)
-        if rounds(plan.precision, place):
-            round_convolutions(self.predictor)
+        round_convolutions(self.predictor, rounded=place.rounded)
         self.source = material.source(shape)
         self.adam = torch.optim.Adam(self.predictor.parameters(), lr=0.0, betas=(0.9, 0.95))
         self.spectra = Spectra(plan.theory, material.layout.grid)

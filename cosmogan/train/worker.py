@@ -101,6 +101,7 @@ def begin(plan: Training, place: Place) -> "Loop | None":
         raise ResourceError(
             f"batch = {plan.batch} is not divisible by {place.world} workers; change one"
         )
+    place.rounded = rounds(plan.precision, place)
     material = place.together(lambda: Material(plan))
     lesson = None
     if plan.predictor_images:
@@ -138,7 +139,6 @@ class Loop:
         shape = generator_shape(plan, material.layout, material.latent.channels)
         self.source = material.source(shape, lesson.predictor if lesson else None)
         known = material.known(self.source) if plan.paired else None
-        self.rounded = rounds(plan.precision, place)
         self.networks = build_networks(
             plan,
             shape,
@@ -146,7 +146,7 @@ class Loop:
             material.sample,
             known,
             place.device,
-            rounded=self.rounded,
+            rounded=place.rounded,
         )
         self.feed = Feed(plan, material.training, self.source, place)
         if plan.paired:
@@ -302,7 +302,7 @@ class Loop:
             training={
                 "identity": self.plan.identity,
                 "shown": self.networks.shown,
-                "precision": "bfloat16" if self.rounded else "float32",
+                "precision": "bfloat16" if self.place.rounded else "float32",
                 "reading": reading.as_dict() if reading else None,
             },
         )

@@ -12,6 +12,7 @@ from cosmogan.models.blocks import (
     double,
     halve,
     pad_periodic,
+    round_convolutions,
     space_to_depth,
 )
 
@@ -158,3 +159,53 @@ def test_conditions_scale_the_hidden_channels_one_by_one(randomise):
     torch.testing.assert_close(block(x, conditions), x + block.gather(hidden), **EXACT)
     neutral = torch.nn.functional.leaky_relu(block.spread(x), 0.2)
     torch.testing.assert_close(block(x), x + block.gather(neutral), **EXACT)
+
+
+@pytest.mark.parametrize("change", [halve, double])
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_changes_of_resolution_have_gradients_of_every_order(change, dimension):
+    x = noise(1, 2, *(4, 2, 6)[:dimension]).requires_grad_()
+    assert torch.autograd.gradcheck(change, x)
+    assert torch.autograd.gradgradcheck(lambda y: change(y).pow(3).sum(), x)
+
+
+@pytest.fixture
+def stacked():
+    """A wide convolution, a rectifier and a narrow one."""
+    torch.manual_seed(2)
+    return torch.nn.Sequential(
+        Convolution(2, 24, 24), torch.nn.LeakyReLU(0.2), Convolution(2, 24, 1, gain=0.5)
+    )
+
+
+def slopes(network, x):
+    """The gradient of a penalty on the gradient, and the score."""
+    x = x.clone().requires_grad_()
+    score = network(x).square().sum()
+    (slope,) = torch.autograd.grad(score, x, create_graph=True)
+    found = torch.autograd.grad(score + slope.square().sum(), list(network.parameters()))
+    return torch.cat([part.flatten() for part in found]), score.detach()
+
+
+def test_rounded_convolutions_keep_values_and_second_gradients(stacked):
+    x = torch.randn(3, 24, 16, 16)
+    exact, before = slopes(stacked, x)
+    round_convolutions(stacked)
+    rounded, after = slopes(stacked, x)
+    assert not torch.equal(exact, rounded)
+    assert torch.cosine_similarity(exact, rounded, dim=0) > 0.9995
+    assert after == pytest.approx(float(before), rel=0.01)
+    assert stacked(x).dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in stacked.parameters())
+    round_convolutions(stacked, rounded=False)
+    assert torch.equal(slopes(stacked, x)[0], exact)
+
+
+def test_coarse_grids_and_narrow_layers_are_never_rounded(stacked):
+    coarse, narrow = torch.randn(3, 24, 8, 8), Convolution(2, 8, 24)
+    fine = torch.randn(3, 8, 32, 32)
+    expected = stacked(coarse), narrow(fine)
+    for network in (stacked, narrow):
+        round_convolutions(network)
+    assert torch.equal(stacked(coarse), expected[0])
+    assert torch.equal(narrow(fine), expected[1])

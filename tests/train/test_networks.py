@@ -8,6 +8,7 @@ import torch
 
 from cosmogan.errors import LayoutError, TrainingError
 from cosmogan.fields.scaling import Scaling
+from cosmogan.models.blocks import Convolution
 from cosmogan.train.networks import build_networks, generator_shape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,9 +26,11 @@ def build(base_plan, sides):
         grid = changes.pop("grid", layout.grid)
         wanted = replace(layout, grid=grid, box_size=grid * layout.cell_size)
         given = changes.pop("fields", np.tile(fields, (1, grid // 16, grid // 16)))
+        rounded = changes.pop("rounded", False)
         plan = replace(base_plan, **changes)
         shape = generator_shape(plan, wanted, 1)
-        return build_networks(plan, shape, Scaling.fit(given, plan.density_scale), given)
+        scaling = Scaling.fit(given, plan.density_scale)
+        return build_networks(plan, shape, scaling, given, rounded=rounded)
 
     return make
 
@@ -48,6 +51,20 @@ def test_the_average_begins_as_the_generator_and_is_nobody_elses(build):
         assert slow.data_ptr() != fast.data_ptr()
         assert not slow.requires_grad
     assert networks.shown == 0
+
+
+def test_who_plays_may_round_and_the_average_never_does(build):
+    widths = {"generator_widths": (16, 16), "discriminator_widths": (16, 16)}
+    networks = build(rounded=True, **widths)
+
+    def rounded(network):
+        return {part.rounded for part in network.modules() if isinstance(part, Convolution)}
+
+    assert rounded(networks.generator) == rounded(networks.discriminator) == {True, False}
+    assert rounded(networks.average) == {False}
+    plain = build(**widths)
+    assert rounded(plain.generator) | rounded(plain.discriminator) == {False}
+    assert bits(plain) == bits(networks), "the numbers they hold are the same"
 
 
 def test_scales_are_those_of_the_training_fields(build, sides):

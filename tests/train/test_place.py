@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cosmogan.errors import ResourceError, TrainingError
-from cosmogan.train.place import LogFile, Place, device_of, keep_memory
+from cosmogan.train import place
+from cosmogan.train.place import LogFile, Place, device_of, has_bfloat16, keep_memory, rounds
 
 
 class Seat(Place):
@@ -23,10 +24,10 @@ class Seat(Place):
 
 def test_alone_nothing_is_reduced_and_one_decides():
     vector = torch.ones(3)
-    place = Place(stopped=lambda: True)
-    assert place.reduce(vector) is vector
-    assert place.should_stop()
-    assert place.first
+    alone = Place(stopped=lambda: True)
+    assert alone.reduce(vector) is vector
+    assert alone.should_stop()
+    assert alone.first
     assert not Place().should_stop()
 
 
@@ -103,6 +104,33 @@ def test_a_gpu_that_is_there_is_taken_unless_the_cpu_is_wished_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device_of("auto", 1) == device_of("cuda", 1) == "cuda:1"
     assert device_of("cpu", 1) == "cpu"
+
+
+def test_all_round_if_all_processors_have_such_products(team, monkeypatch):
+    def ask(wish, lacking):
+        def act(rank, reduce):
+            return rounds(wish, Seat(rank, 2, reduce, device="cpu:0" if rank == lacking else "cpu"))
+
+        return team(2).run(act)
+
+    monkeypatch.setattr(place, "has_bfloat16", lambda device: device == "cpu")
+    assert ask("auto", None) == ask("bfloat16", None) == [True, True]
+    assert ask("auto", 1) == ask("auto", 0) == [False, False]
+    assert ask("float32", None) == [False, False]
+    for failure in ask("bfloat16", 1):
+        assert "use 'auto' or 'float32'" in str(failure)
+
+
+def test_the_processor_is_asked_what_it_has(monkeypatch):
+    flags = "flags : fma avx512_bf16 avx2"
+    monkeypatch.setattr(place.Path, "read_text", lambda *_, **__: flags)
+    assert has_bfloat16("cpu")
+    flags = "flags : fma avx2"
+    assert not has_bfloat16("cpu")
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda **how: not how["including_emulation"]
+    )
+    assert has_bfloat16("cuda:0")
 
 
 @pytest.mark.parametrize("largest", [1 << 30, 1 << 25])

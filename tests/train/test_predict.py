@@ -8,6 +8,7 @@ import torch
 
 from cosmogan.emulate.sample import load
 from cosmogan.errors import CheckpointError, TrainingError
+from cosmogan.models.blocks import Convolution
 from cosmogan.models.weights import load_weights
 from cosmogan.train import predict
 from cosmogan.train.material import Material
@@ -141,3 +142,12 @@ def test_an_error_that_is_not_finite_ends_the_training(plans):
         lesson.predictor.head.bias.fill_(np.nan)
     with pytest.raises(TrainingError, match="the error is not finite after 0 fields"):
         lesson.learn()
+
+
+def test_who_has_learnt_predicts_without_rounding(plans):
+    plan = replace(plans["lpt"], predictor_width=16)
+    lesson = Lesson(plan, Place(rounded=True), Material(plan))
+    parts = [part for part in lesson.predictor.modules() if isinstance(part, Convolution)]
+    assert any(part.rounded for part in parts)
+    assert lesson.learn()
+    assert not any(part.rounded for part in parts)

@@ -1,0 +1,149 @@
+"""What a step of the training costs, and what of it is products of convolutions.
+
+    python -m benchmarks.training_step runs/demo-64
+
+Takes the recipe and the simulations of a run, displaces the boxes of a few of them and times the parts of a step in one process with one
+thread, in CPU time, medians of `REPEATS`: feeding, both networks, optimisers; in float32, and in bfloat16 where the processor has such products. The
+share of arithmetic is the time that the products of all convolutions alone would take at the speed of a bare convolution of 48 channels on 32 x 32 cells, over the
+time of the step.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from cosmogan.models.average import update_average
+from cosmogan.models.losses import judge, persuade
+from cosmogan.models.source import generate
+from cosmogan.recipe import read
+from cosmogan.train.place import Place, has_bfloat16, keep_memory
+from cosmogan.train.run import gather
+from cosmogan.train.step import move
+from cosmogan.train.worker import begin
+
+REPEATS = 15
+BATCH = 8
+"""Of one worker of two."""
+PREDICTOR_IMAGES = 16
+"""The predictor need not be right here."""
+
+
+class Clock:
+    """Sums CPU time by part."""
+
+    def __init__(self):
+        self.parts = {}
+
+    @contextmanager
+    def part(self, name):
+        """Time what is done inside."""
+        start = time.process_time()
+        yield
+        self.parts.setdefault(name, []).append(time.process_time() - start)
+
+    def medians(self):
+        """Return the median of each part but the first three [s]."""
+        return {name: statistics.median(times[3:]) for name, times in self.parts.items()}
+
+
+def step(loop, number, clock):
+    """Do one step of the game, part by part."""
+    networks, shown = loop.networks, number * BATCH
+    with clock.part("feed"):
+        judged, persuaded = (loop.feed.share(role, shown) for role in (0, 1))
+    networks.discriminator.requires_grad_(True)
+    with clock.part("generator forward"), torch.no_grad():
+        made = generate(networks.generator, judged.draw)
+    with clock.part("discriminator forward, gradients of R1 and R2"):
+        found = judge(
+            networks.discriminator,
+            judged.real,
+            made,
+            judged.draw.conditions,
+            judged.latent,
+            gamma=1.0,
+            gamma_summaries=1.0,
+        )
+    with clock.part("discriminator backward"):
+        torch.autograd.backward(found.loss)
+    with clock.part("optimisers and average"):
+        move(networks.adam_discriminator, 1e-5, lambda vector: vector, found.pairing)
+    networks.discriminator.requires_grad_(False)
+    with clock.part("generator and discriminator forward"):
+        made = generate(networks.generator, persuaded.draw)
+        loss = persuade(
+            networks.discriminator,
+            persuaded.real,
+            made,
+            persuaded.draw.conditions,
+            persuaded.latent,
+        )
+    with clock.part("generator and discriminator backward"):
+        torch.autograd.backward(loss)
+    with clock.part("optimisers and average"):
+        move(networks.adam_generator, 1e-5, lambda vector: vector, loss.detach())
+        update_average(
+            networks.average, networks.generator, batch=BATCH, shown=1000, half_life=3000.0
+        )
+
+
+def bare_speed(dtype):
+    """Return floating-point operations a second of a bare convolution."""
+    x, weight = torch.randn(8, 48, 34, 34, dtype=dtype), torch.randn(48, 48, 3, 3, dtype=dtype)
+    taken = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        functional.conv2d(x, weight)
+        taken.append(time.process_time() - start)
+    return 2 * 8 * 48 * 48 * 9 * 32**2 / statistics.median(taken)
+
+
+def main():
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder with recipe.toml and simulations")
+    given = parser.parse_args()
+    keep_memory()
+    torch.set_num_threads(1)
+    recipe = read(given.run / "recipe.toml")
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("train", "validation"):
+            target = (given.run / f"{name}.fields").absolute()
+            Path(scratch, f"{name}.fields").symlink_to(target)
+        plan = replace(gather(recipe, Path(scratch)), batch=BATCH)
+        if plan.predictor_images:
+            plan = replace(plan, predictor_images=PREDICTOR_IMAGES)
+        for precision in ("float32", "bfloat16"):
+            if precision == "float32" or has_bfloat16("cpu"):
+                report(replace(plan, precision=precision, identity=precision), precision)
+
+
+def report(plan, precision):
+    """Time a plan, and print its rows."""
+    plan = replace(plan, folder=f"{plan.folder}-{precision}")
+    loop, clock = begin(plan, Place()), Clock()
+    for number in range(REPEATS + 3):
+        step(loop, number, clock)
+    with FlopCounterMode(display=False) as counter:
+        step(loop, 0, Clock())
+    found = clock.medians()
+    found["optimisers and average"] *= 2  # twice a step
+    total = sum(found.values())
+    least = counter.get_total_flops() / bare_speed(getattr(torch, precision))
+    print(f"\n| {precision} | ms a field | share |\n|---|---|---|")
+    for name, seconds in found.items():
+        print(f"| {name} | {1e3 * seconds / BATCH:.2f} | {seconds / total:.0%} |")
+    print(f"| all | {1e3 * total / BATCH:.2f} | {BATCH / total:.1f} fields a second and core |")
+    print(f"| arithmetic of convolutions | {1e3 * least / BATCH:.2f} | {least / total:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
