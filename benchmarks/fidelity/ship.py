@@ -9,11 +9,13 @@ limits. ``cosmogan emulate --weights NAME`` and ``cosmogan.load("NAME")`` then f
 import argparse
 import hashlib
 import json
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 import cosmogan
-from cosmogan.models.weights import load_weights
+from cosmogan.models.weights import load_weights, save_weights
 from cosmogan.recipe import read, write
 
 WEIGHTS = Path(cosmogan.__file__).parent / "weights"
@@ -22,29 +24,53 @@ LARGEST = 10_000_000
 
 
 def ship(folder, name, limits):
-    """Copy the weights of a run, write their card, and return its path."""
-    source, target = folder / "run/weights.safetensors", WEIGHTS / f"{name}.safetensors"
-    size = source.stat().st_size
-    if size > LARGEST:
-        raise SystemExit(f"{source}: {size} bytes, at most {LARGEST} are shipped")
-    WEIGHTS.mkdir(exist_ok=True)
-    shutil.copyfile(source, target)
-    card = WEIGHTS / f"{name}.json"
-    text = json.dumps(
-        card_of(folder, source, limits) | {"name": name}, indent=1, ensure_ascii=False
+    """Write the weights of a run with few spectra, and their card; return the path of the card."""
+    weights, target = (
+        load_weights(folder / "run/weights.safetensors"),
+        WEIGHTS / f"{name}.safetensors",
     )
-    card.write_text(text + "\n", encoding="utf-8")
+    WEIGHTS.mkdir(exist_ok=True)
+    save_weights(
+        target,
+        weights.generator,
+        corners(weights.theory),
+        predictor=weights.predictor,
+        latent=weights.latent,
+        layout=weights.layout,
+        made_by=weights.content["made_by"],
+        training=weights.content["training"],
+    )
+    size = target.stat().st_size
+    if size > LARGEST:
+        target.unlink()
+        raise SystemExit(f"{folder}: weights of {size} bytes, at most {LARGEST} are shipped")
+    card = WEIGHTS / f"{name}.json"
+    content = card_of(folder, target, limits) | {"name": name}
+    card.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
 
-def card_of(folder, source, limits):
+def corners(theory):
+    """Return a theory of the fewest trained parameters that span the same range; others CAMB gives when asked."""
+    trained = theory.parameters[: theory.trained]
+    rows = np.unique([trained.argmin(axis=0), trained.argmax(axis=0)])
+    return replace(
+        theory,
+        parameters=theory.parameters[rows],
+        power=theory.power[rows],
+        linear=theory.linear[rows],
+        trained=len(rows),
+    )
+
+
+def card_of(folder, target, limits):
     """Return what a user should know of the weights of a run."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    weights, recipe = load_weights(source), read(folder / "recipe.toml")
+    weights, recipe = load_weights(target), read(folder / "recipe.toml")
     layout, theory = weights.layout, weights.theory
     low, high = theory.domain
     return {
-        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "fields": {
             "dimension": layout.dimension,
             "grid": layout.grid,

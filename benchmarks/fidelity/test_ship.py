@@ -1,0 +1,100 @@
+"""What is shipped answers as the run does, and is small."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.fidelity import ship
+from cosmogan.emulate.sample import load
+from cosmogan.fields.layout import Layout
+from cosmogan.fields.scaling import Scaling
+from cosmogan.models.generator import Generator, GeneratorShape
+from cosmogan.models.latent import LatentShape
+from cosmogan.models.theory import Theory
+from cosmogan.models.weights import save_weights
+from cosmogan.recipe import read, write
+
+GRID, CELL = 16, 4.0
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of six universes, of which the last was held out."""
+    k = np.geomspace(1e-4, 50, 200)
+    linear = np.tile(1e4 * k / 0.02 / (1 + (k / 0.02) ** 2) ** 1.3, (6, 1))
+    theory = Theory(
+        dimension=2,
+        cell_size=CELL,
+        thickness=2,
+        window="cic",
+        names=("Omega_m", "redshift"),
+        parameters=np.array(
+            [(0.3, 0.0), (0.2, 0.0), (0.25, 1.0), (0.4, 1.0), (0.35, 0.5), (0.9, 9.0)]
+        ),
+        k=k,
+        power=linear * np.arange(1, 7)[:, None],
+        linear=linear,
+        trained=5,
+    )
+    layout = Layout(
+        dimension=2,
+        grid=GRID,
+        box_size=GRID * CELL,
+        thickness=2 * CELL,
+        mass_assignment="cic",
+        particles=32,
+        parameter_names=theory.names,
+    )
+    torch.manual_seed(1)
+    shape = GeneratorShape(dimension=2, widths=(4, 4), conditions=2)
+    generator = Generator(shape, Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=50.0))
+    torch.nn.init.normal_(generator.head.weight, std=0.2)
+    (tmp_path / "run").mkdir()
+    save_weights(
+        tmp_path / "run/weights.safetensors",
+        generator,
+        theory,
+        latent=LatentShape(kind="gaussian"),
+        layout=layout,
+        made_by={"recipe": ""},
+        training={"shown": 640, "identity": "x", "reading": None},
+    )
+    (tmp_path / "recipe.toml").write_text(write(read("tiny")), encoding="utf-8")
+    verdict = {
+        "counts": {"power": {"pass": 1}},
+        "sentences": ["It is right."],
+        "made_by": {"commit": "abc", "versions": "x"},
+    }
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "shelf")
+    return tmp_path / "shelf"
+
+
+def test_shipped_weights_make_the_same_fields_in_the_same_range(run, shelf):
+    card = json.loads(ship.ship(run, "six", "none").read_text(encoding="utf-8"))
+    whole, shipped = load(run), load(shelf / "six.safetensors")
+    np.testing.assert_array_equal(whole.theory.domain, shipped.theory.domain)
+    assert card["parameters"] == {"Omega_m": [0.2, 0.4], "redshift": [0.0, 1.0]}
+    kept = shipped.theory.parameters
+    assert len(kept) == 4, "at most the lowest and the highest of each"
+    for parameters in kept:
+        asked = dict(zip(shipped.theory.names, parameters, strict=True))
+        made, expected = (emulator.sample(2, 5, **asked).fields for emulator in (shipped, whole))
+        np.testing.assert_array_equal(made, expected)
+    assert (shelf / "six.safetensors").stat().st_size < (
+        run / "run/weights.safetensors"
+    ).stat().st_size
+
+
+def test_what_is_too_large_is_not_shipped(run, shelf, monkeypatch):
+    monkeypatch.setattr(ship, "LARGEST", 1000)
+    with pytest.raises(SystemExit, match="at most 1000 are shipped"):
+        ship.ship(run, "six", "none")
+    assert not list(shelf.iterdir())
