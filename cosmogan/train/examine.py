@@ -11,6 +11,7 @@ from cosmogan.models.generator import Generator
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH
+from cosmogan.statistics import battery
 from cosmogan.train import reading
 from cosmogan.train.data import spread
 from cosmogan.train.feed import Feed
@@ -19,7 +20,7 @@ from cosmogan.train.networks import Networks
 from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
-from cosmogan.train.watch import Watch, differ
+from cosmogan.train.watch import KNOWN, SEEN, Watch, differ
 
 GAP_FIELDS = 128
 """Fields of either side whose scores are compared in a reading."""
@@ -55,8 +56,12 @@ class Examiner:
         self.referee = Referee(
             self.exam, material.layout, tolerance=plan.tolerance, k_max=plan.k_max
         )
-        samples = (fields[spread(fields, reading.FIELDS)] for fields in (known, unseen))
-        self.watch = Watch(*map(self.referee.measure, samples))
+        self.watch = Watch(
+            *(
+                battery.measure(fields[spread(fields, most)], material.layout.box_size, SEEN)
+                for fields, most in ((known, KNOWN), (unseen, reading.FIELDS))
+            )
+        )
         alone = Place(device=device)
         self.feeds = [Feed(plan, side, source, alone) for side in sides]
 

@@ -35,6 +35,7 @@ from cosmogan.train.networks import load_moments, moments, predictor_shape
 from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 from cosmogan.train.step import cosine, move
+from cosmogan.train.watch import RANGES, alarms
 
 LEARNING_RATE = 1e-3
 """Start of the cosine schedule; it ends at a twentieth."""
@@ -166,6 +167,11 @@ class Lesson:
             found |= {f"error_{name}": made[1], f"latent_{name}": bare[1]}
             found |= {f"error_logarithm_{name}": made[0], f"latent_logarithm_{name}": bare[0]}
         self._tell("prediction", **found)
+        ratio = found["error_logarithm_validation"] / found["error_logarithm_training"]
+        if alarms({"prediction": ratio}):
+            self._tell(
+                "alarm", name="prediction", value=ratio, low=None, high=RANGES["prediction"][1]
+            )
 
     def _due(self, every: int) -> bool:
         return self.shown // every > (self.shown - self.plan.batch) // every
@@ -203,7 +209,7 @@ class Lesson:
         checkpoint.save(path, tensors, content)
         checkpoint.prune(self.folder, keep=KEEP)
 
-    def _tell(self, event: str, **values: float) -> None:
+    def _tell(self, event: str, **values: float | str | None) -> None:
         """Count down to the game, whose clock starts at 0."""
         images = self.shown - self.plan.predictor_images
         line = {"event": event, "images": images, "seconds": self.seconds, **values}

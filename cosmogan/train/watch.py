@@ -9,8 +9,8 @@ a range outside which an alarm is told in the log, long before the verdict:
   third of the training is over.
 * *pair distance*: median distance of a generated field to the nearest other one, over that of validation fields. It
   falls when all fields look alike.
-* *nearest*: median distance of a generated field to the nearest training field, over that of validation fields. It
-  falls when training fields are copied.
+* *nearest*: distance of a generated field to the nearest training field that a tenth of them fall below, over that of
+  validation fields. It falls when a tenth copies training fields.
 * *scatter* of log P over fields, generated over simulated.
 * *spread*: mean square difference of two draws from the same initial conditions, over that of a draw and its
   simulation. It falls when noise is ignored.
@@ -18,6 +18,8 @@ a range outside which an alarm is told in the log, long before the verdict:
   score alone means nothing across universes and initial conditions. It grows when training fields are learnt by heart.
 * *balance*: the relativistic loss of the discriminator, over its value when the networks are level. It falls when
   the discriminator wins.
+* *prediction*, once, before the game: squared error of the predicted mean on validation fields, over that on training
+  fields. It grows when the predictor learns these by heart.
 * *progress*: score of the reading over that of the generator before its first step, asked as late.
 """
 
@@ -41,11 +43,19 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "spread": (0.5, 2.0),
     "gap": (-np.inf, 0.5),
     "balance": (0.15, np.inf),
+    "prediction": (-np.inf, 1.3),
     "progress": (-np.inf, 1.0),
 }
 """Where each number raises no alarm."""
 LATE = ("coverage", "progress")
 """What every training fails at first: it is asked once a share `EARLY` of it is over."""
+
+SEEN = ("power", "pdf")
+"""Statistics by which fields are compared."""
+KNOWN = 8192
+"""At most so many training fields are compared."""
+COPIED = 0.1
+"""Share of fields whose distance to the nearest training field is asked."""
 
 _Array = NDArray[np.float64]
 
@@ -56,7 +66,7 @@ class Watch:
     Parameters
     ----------
     training, validation : mapping of str to Statistic
-        Power spectrum and distribution of fields of both sides, as many of either.
+        `SEEN` of fields of both sides.
     """
 
     def __init__(
@@ -69,7 +79,7 @@ class Watch:
         self.few = len(among) <= NEIGHBOURS
         self.radius = np.sort(among, axis=1)[:, min(NEIGHBOURS, len(among)) - 1]
         self.apart = float(np.median(among.min(axis=1)))
-        self.strange = float(np.median(cdist(self.validation, self.training).min(axis=1)))
+        self.strange = self._nearest(self.validation)
 
     def look(self, made: Mapping[str, Statistic]) -> dict[str, float]:
         """Return coverage, pair distance and nearest of generated fields; nothing beside too few fields."""
@@ -80,8 +90,11 @@ class Watch:
         return {
             "coverage": float(covered.mean()) / (1 - 0.5**NEIGHBOURS),
             "pair_distance": float(np.median(_others(fields).min(axis=1))) / self.apart,
-            "nearest": float(np.median(cdist(fields, self.training).min(axis=1))) / self.strange,
+            "nearest": self._nearest(fields) / self.strange,
         }
+
+    def _nearest(self, fields: _Array) -> float:
+        return float(np.quantile(cdist(fields, self.training).min(axis=1), COPIED))
 
     def _standard(self, of: Mapping[str, Statistic]) -> _Array:
         standard: _Array = (_features(of) - self.centre) / self.scale

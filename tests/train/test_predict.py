@@ -151,3 +151,15 @@ def test_who_has_learnt_predicts_without_rounding(plans):
     assert any(part.rounded for part in parts)
     assert lesson.learn()
     assert not any(part.rounded for part in parts)
+
+
+@pytest.mark.parametrize("heart", [True, False])
+def test_who_learns_by_heart_raises_an_alarm(plans, monkeypatch, heart):
+    spy, plan = Spy(), plans["lpt"]
+    lesson = Lesson(plan, Place(observers=[spy]), Material(plan))
+    known, share = lesson.material.training, 0.5 if heart else 0.9
+    errors = {True: torch.full((2,), share), False: torch.ones(2)}
+    monkeypatch.setattr(lesson, "error", lambda side, _: (errors[side is known], torch.ones(2)))
+    lesson._read()
+    rang = [line["name"] for line in spy.lines if line["event"] == "alarm"]
+    assert rang == (["prediction"] if heart else [])

@@ -73,6 +73,11 @@ def test_turned_and_shifted_training_fields_are_copies(watch, sides):
     assert "nearest" in alarms(numbers)
 
 
+def test_a_few_copies_among_others_are_seen(watch, sides):
+    few = np.concatenate([sides[0][:30], lognormal(120, np.random.default_rng(8))])
+    assert alarms(watch.look(measure(few))) == ["nearest"]
+
+
 def test_draws_that_ignore_their_noise_are_told():
     rng = np.random.default_rng(6)
     mean = rng.standard_normal((20, 16, 16))
