@@ -2,10 +2,11 @@
 
     python -m benchmarks.training_step runs/demo-64
 
-Takes the recipe and the simulations of a run, displaces the boxes of a few of them and times the parts of a step in one process with one
-thread, in CPU time, medians of `REPEATS`: feeding, both networks, optimisers; in float32, and in bfloat16 where the processor has such products. The
-share of arithmetic is the time that the products of all convolutions alone would take at the speed of a bare convolution of 48 channels on 32 x 32 cells, over the
-time of the step.
+Takes the recipe and the simulations of a run, displaces their boxes again and times the parts of a step in one process with one
+thread, in CPU time, medians of `REPEATS`: feeding, both networks, optimisers; in float32, and in bfloat16 where the processor has such
+products. The arithmetic is what all products of convolutions would take at the speed of a bare convolution of 48 channels on 32 x 32 cells
+in that precision, a lower bound in bfloat16, in which not all are. If the run holds a checkpoint, the networks are those, and the cosines between
+gradients in both precisions are of networks that have learnt.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from cosmogan.models.average import update_average
+from cosmogan.models.blocks import round_convolutions
+from cosmogan.models.checkpoint import load, newest, restore, under
 from cosmogan.models.losses import judge, persuade
 from cosmogan.models.source import generate
 from cosmogan.recipe import read
@@ -74,7 +77,7 @@ def step(loop, number, clock):
         )
     with clock.part("discriminator backward"):
         torch.autograd.backward(found.loss)
-    with clock.part("optimisers and average"):
+    with clock.part("optimiser of the discriminator"):
         move(networks.adam_discriminator, 1e-5, lambda vector: vector, found.pairing)
     networks.discriminator.requires_grad_(False)
     with clock.part("generator and discriminator forward"):
@@ -88,7 +91,7 @@ def step(loop, number, clock):
         )
     with clock.part("generator and discriminator backward"):
         torch.autograd.backward(loss)
-    with clock.part("optimisers and average"):
+    with clock.part("optimiser of the generator, averaged weights"):
         move(networks.adam_generator, 1e-5, lambda vector: vector, loss.detach())
         update_average(
             networks.average, networks.generator, batch=BATCH, shown=1000, half_life=3000.0
@@ -121,24 +124,57 @@ def main():
         plan = replace(gather(recipe, Path(scratch)), batch=BATCH)
         if plan.predictor_images:
             plan = replace(plan, predictor_images=PREDICTOR_IMAGES)
-        for precision in ("float32", "bfloat16"):
-            if precision == "float32" or has_bfloat16("cpu"):
-                report(replace(plan, precision=precision, identity=precision), precision)
+        loop = begin(replace(plan, precision="float32"), Place())
+        found = newest(given.run / "run/checkpoints")
+        if found is not None:
+            tensors, content = load(found)
+            loop.networks.load(tensors, int(content["shown"]), str(found))
+        taught = newest(given.run / "run/predictor")
+        if taught is not None:
+            restore(loop.source.predictor, under("predictor", load(taught)[0]), str(taught))
+        exact = gradients(loop)
+        report(loop, torch.float32)
+        if has_bfloat16("cpu"):
+            for network in (loop.networks.generator, loop.networks.discriminator):
+                round_convolutions(network)
+            for name, a, b in zip(
+                ("discriminator", "generator"), exact, gradients(loop), strict=True
+            ):
+                cosine = float(torch.cosine_similarity(a, b, dim=0))
+                print(f"\ncosine of the gradients of the {name}: {cosine:.4f}")
+            report(loop, torch.bfloat16)
 
 
-def report(plan, precision):
-    """Time a plan, and print its rows."""
-    plan = replace(plan, folder=f"{plan.folder}-{precision}")
-    loop, clock = begin(plan, Place()), Clock()
+def gradients(loop):
+    """Return the gradients of discriminator and generator on a first batch, flat."""
+    networks = loop.networks
+    judged, persuaded = (loop.feed.share(role, 0) for role in (0, 1))
+    networks.discriminator.requires_grad_(True)
+    with torch.no_grad():
+        made = generate(networks.generator, judged.draw)
+    given = judged.draw.conditions, judged.latent
+    found = judge(networks.discriminator, judged.real, made, *given, gamma=1.0, gamma_summaries=1.0)
+    made = generate(networks.generator, persuaded.draw)
+    given = persuaded.draw.conditions, persuaded.latent
+    losses = found.loss, persuade(networks.discriminator, persuaded.real, made, *given)
+    sides = networks.discriminator, networks.generator
+    return [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(side.parameters()))])
+        for loss, side in zip(losses, sides, strict=True)
+    ]
+
+
+def report(loop, dtype):
+    """Time the steps of a training, and print a table."""
+    clock = Clock()
     for number in range(REPEATS + 3):
         step(loop, number, clock)
     with FlopCounterMode(display=False) as counter:
         step(loop, 0, Clock())
     found = clock.medians()
-    found["optimisers and average"] *= 2  # twice a step
     total = sum(found.values())
-    least = counter.get_total_flops() / bare_speed(getattr(torch, precision))
-    print(f"\n| {precision} | ms a field | share |\n|---|---|---|")
+    least = counter.get_total_flops() / bare_speed(dtype)
+    print(f"\n| {dtype} | ms a field | share |\n|---|---|---|")
     for name, seconds in found.items():
         print(f"| {name} | {1e3 * seconds / BATCH:.2f} | {seconds / total:.0%} |")
     print(f"| all | {1e3 * total / BATCH:.2f} | {BATCH / total:.1f} fields a second and core |")

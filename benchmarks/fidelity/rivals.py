@@ -9,7 +9,8 @@ None knows initial conditions: noise in, a field out. Each has the size that its
 * ``flow``: flow matching along straight lines (Lipman et al. 2023, arXiv:2210.02747), a U-Net that sees the whole box,
   averaged weights, `STEPS` steps of Heun's method.
 
-As of the arms, the best of `READINGS` readings counts, by the same score.
+As of the arms, the best of `READINGS` readings counts: the same score, against the simulations of training and validation, since no
+initial conditions are known. They learn in the same precision, where their convolutions are those of the package.
 """
 
 import copy
@@ -33,11 +34,13 @@ from cosmogan.models.blocks import (
     depth_to_space,
     double,
     halve,
+    round_convolutions,
     space_to_depth,
 )
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.seeds import derive_seed
 from cosmogan.train.data import spread
+from cosmogan.train.place import has_bfloat16, keep_memory
 from cosmogan.train.reading import FIELDS
 
 LENGTH = 64
@@ -71,6 +74,11 @@ class Rival(nn.Module):
         super().__init__()
         self.scaling, self.grid, self.shown = scaling, grid, 0
 
+    @property
+    def learning(self):
+        """Networks that have an optimiser of their own."""
+        return [self.generator, self.judge]
+
     def learn(self, density):
         """Take one step on fields (n, 1, N, N), density over mean."""
         raise NotImplementedError
@@ -97,6 +105,8 @@ class Rival(nn.Module):
 
 class Dcgan(Rival):
     """The rival ``dcgan``."""
+
+    learning = ()  # its convolutions are PyTorch's
 
     batch = 64
     widths = (256, 128, 64, 32)
@@ -170,7 +180,7 @@ class VectorGenerator(nn.Module):
         x = self.project(z).unflatten(1, (self.widths[0], self.start, self.start))
         for level, block in enumerate(self.blocks):
             if level:
-                x = self.narrow[level - 1](double(x))
+                x = double(self.narrow[level - 1](x))
             x = block(x)
         return self.head(activate(depth_to_space(self.unfold(x))))
 
@@ -250,6 +260,11 @@ class Flow(Rival):
         self.average = copy.deepcopy(self.velocity).requires_grad_(False)
         self.optimisers = [torch.optim.Adam(self.velocity.parameters(), lr=1e-3)]
 
+    @property
+    def learning(self):
+        """The network that has an optimiser."""
+        return [self.velocity]
+
     def learn(self, density):
         real = self.scaling.forward(density, torch)
         noise, time = torch.randn_like(real), torch.rand(len(real))
@@ -278,8 +293,11 @@ def learn(name, fields, path, seconds, seed, score_of):
     ``score_of`` says how far fields (n, N, N), density over mean, are from the truth. The weights of the best reading
     are left at ``best_of(path)``.
     """
+    keep_memory()
     torch.manual_seed(seed)
     rival = begin(name, fields)
+    for network in rival.learning:
+        round_convolutions(network, rounded=has_bfloat16("cpu"))
     spent, readings = 0.0, []
     if path.exists():
         known = torch.load(path, weights_only=True)
@@ -293,7 +311,8 @@ def learn(name, fields, path, seconds, seed, score_of):
         spent += time.monotonic() - before
         due = spent >= seconds * (len(readings) + 1) / READINGS
         if due:
-            score = score_of(np.concatenate(list(samples(rival, FIELDS, seed))))
+            made = np.concatenate(list(samples(rival, FIELDS, seed)))
+            score = score_of(made) if np.isfinite(made).all() else float("inf")
             readings.append({"images": rival.shown, "seconds": spent, "score": score})
             if score <= min(r["score"] for r in readings):
                 _save(rival.state(), best_of(path))

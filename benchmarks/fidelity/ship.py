@@ -30,28 +30,33 @@ def ship(folder, name, limits):
         WEIGHTS / f"{name}.safetensors",
     )
     WEIGHTS.mkdir(exist_ok=True)
+    temporary = target.with_suffix(".tmp")
     save_weights(
-        target,
+        temporary,
         weights.generator,
-        corners(weights.theory),
+        extremes(weights.theory),
         predictor=weights.predictor,
         latent=weights.latent,
         layout=weights.layout,
         made_by=weights.content["made_by"],
         training=weights.content["training"],
     )
-    size = target.stat().st_size
+    size = temporary.stat().st_size
     if size > LARGEST:
-        target.unlink()
+        temporary.unlink()
         raise SystemExit(f"{folder}: weights of {size} bytes, at most {LARGEST} are shipped")
+    temporary.replace(target)
     card = WEIGHTS / f"{name}.json"
     content = card_of(folder, target, limits) | {"name": name}
     card.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
 
-def corners(theory):
-    """Return a theory of the fewest trained parameters that span the same range; others CAMB gives when asked."""
+def extremes(theory):
+    """Return a theory of the trained parameters at which any is extreme: the same range, few spectra.
+
+    Those at other parameters come from CAMB when they are asked for.
+    """
     trained = theory.parameters[: theory.trained]
     rows = np.unique([trained.argmin(axis=0), trained.argmax(axis=0)])
     return replace(
@@ -92,8 +97,8 @@ def card_of(folder, target, limits):
 
 
 def _scores(verdict):
-    """Return mean |ratio - 1| of every statistic, with its interval."""
-    if "counts" in verdict:  # of many universes
+    """Return mean |ratio - 1| of every statistic, with its interval; of many universes, in how many it passes."""
+    if "counts" in verdict:
         return verdict["counts"]
     results = verdict["candidates"][verdict["subject"]]["results"]
     return {name: result["error"] for name, result in results.items()}

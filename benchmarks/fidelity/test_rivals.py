@@ -1,5 +1,7 @@
 """Rivals learn, go on where they stood, and give densities."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -66,22 +68,47 @@ def test_it_goes_on_where_it_stood(make, fields, name, tmp_path):
 def test_the_weights_of_the_best_reading_stay(make, fields, tmp_path, monkeypatch):
     monkeypatch.setattr(rivals, "begin", lambda name, _: make(name))
     monkeypatch.setattr(rivals, "FIELDS", 3)
-    seen, scores = [], iter([3.0, 1.0, 2.0])
-
-    def score_of(made):
-        seen.append(made)
-        return next(scores, 5.0)
-
+    clock, seen = itertools.count(), []
+    monkeypatch.setattr(rivals.time, "monotonic", lambda: next(clock))  # a step takes a second
     path = tmp_path / "rival.pt"
-    readings = rivals.learn("dcgan", fields, path, 0.5, 1, score_of)
-    assert [r["score"] for r in readings][:3] == [3.0, 1.0, 2.0]
-    assert len(readings) <= rivals.READINGS
-    kept = make("dcgan")
-    kept.restore(torch.load(rivals.best_of(path), weights_only=True))
-    assert kept.shown == readings[1]["images"]
-    np.testing.assert_array_equal(next(rivals.samples(kept, 3, 1)), seen[1])
-    again = rivals.learn("dcgan", fields, path, 0.5, 1, score_of)
-    assert again == readings, "it is done"
+
+    def learn(*scores):
+        left = iter(scores)
+
+        def score_of(made):
+            score = next(left)  # and if there is none, it is cut off
+            seen.append(made)
+            return score
+
+        return rivals.learn("dcgan", fields, path, 20, 1, score_of)
+
+    def best():
+        kept = make("dcgan")
+        kept.restore(torch.load(rivals.best_of(path), weights_only=True))
+        return kept
+
+    with pytest.raises(StopIteration):
+        learn(3.0, 1.0, 2.0)
+    np.testing.assert_array_equal(next(rivals.samples(best(), 3, 1)), seen[1])
+    readings = learn(5.0, 0.5, *[4.0] * 5)
+    assert [r["score"] for r in readings] == [3.0, 1.0, 2.0, 5.0, 0.5, *[4.0] * 5]
+    assert [r["seconds"] for r in readings] == list(range(2, 21, 2))
+    assert best().shown == readings[4]["images"]
+    np.testing.assert_array_equal(next(rivals.samples(best(), 3, 1)), seen[4])
+    assert learn() == readings, "it is done"
+
+
+def test_fields_that_are_not_finite_are_no_best(make, fields, tmp_path, monkeypatch):
+    monkeypatch.setattr(rivals, "begin", lambda name, _: make(name))
+    clock, broken = itertools.count(), iter([1.0, np.nan])
+    monkeypatch.setattr(rivals.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        rivals, "samples", lambda *_: [np.full((3, GRID, GRID), next(broken, np.inf))]
+    )
+    path = tmp_path / "rival.pt"
+    readings = rivals.learn("dcgan", fields, path, 10, 1, np.mean)
+    assert [r["score"] for r in readings] == [1.0, *[np.inf] * 9]
+    assert torch.load(rivals.best_of(path), weights_only=True)["shown"] == readings[0]["images"]
 
 
 def test_a_batch_is_of_the_fields_turned_and_shifted(fields):

@@ -99,7 +99,7 @@ def depth_to_space(x: Tensor) -> Tensor:
 
 FINE = 16
 """Fewest cells per side at which a convolution rounds, if it is to."""
-WIDE = 16
+WIDE = 32
 """Fewest channels that go into one that may."""
 
 
@@ -122,7 +122,7 @@ class Convolution(nn.Module):
     Attributes
     ----------
     rounded : bool
-        Whether the products are of bfloat16 numbers, on grids of at least `FINE` cells; see `round_convolutions`.
+        Whether it computes in bfloat16, on grids of at least `FINE` cells; see `round_convolutions`.
     """
 
     def __init__(
@@ -157,9 +157,10 @@ class Convolution(nn.Module):
 
 
 def round_convolutions(network: nn.Module, *, rounded: bool = True) -> None:
-    """Let the wide convolutions of a network round what they multiply to bfloat16; sums stay float32.
+    """Let the wide convolutions of a network take and give bfloat16 numbers, or no longer.
 
-    Only for learning: it is twice as fast where the processor has such products, and gradients keep their direction.
+    Only for learning: it is twice as fast on a CPU that has such products, and gradients keep their direction. Inside
+    a convolution products are summed in float32; weights, and everything between convolutions, are float32.
     """
     for part in network.modules():
         if isinstance(part, Convolution):

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cosmogan.fields.dataset import FieldSet
 from cosmogan.models.generator import Generator
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import MICRO_BATCH
 from cosmogan.statistics import battery
+from cosmogan.statistics.table import Statistic
 from cosmogan.train import reading
 from cosmogan.train.data import spread
 from cosmogan.train.feed import Feed
@@ -26,6 +28,7 @@ GAP_FIELDS = 128
 """Fields of either side whose scores are compared in a reading."""
 TWICE = 64
 """Fields of an exam that are drawn twice, if they are simulated ones."""
+_AT_A_TIME = 256
 
 
 class Examiner:
@@ -56,12 +59,7 @@ class Examiner:
         self.referee = Referee(
             self.exam, material.layout, tolerance=plan.tolerance, k_max=plan.k_max
         )
-        self.watch = Watch(
-            *(
-                battery.measure(fields[spread(fields, most)], material.layout.box_size, SEEN)
-                for fields, most in ((known, KNOWN), (unseen, reading.FIELDS))
-            )
-        )
+        self.watch = Watch(_seen(known, KNOWN), _seen(unseen, reading.FIELDS))
         alone = Place(device=device)
         self.feeds = [Feed(plan, side, source, alone) for side in sides]
 
@@ -125,3 +123,12 @@ class Examiner:
             feed.mean_margin(networks.discriminator, networks.average, count) for feed in self.feeds
         )
         return known - unknown
+
+
+def _seen(fields: FieldSet, most: int) -> dict[str, Statistic]:
+    """Measure what fields are compared by, of up to so many, a block at a time."""
+    rows = spread(fields, most)
+    blocks = np.array_split(rows, -(-len(rows) // _AT_A_TIME))
+    return battery.join(
+        [battery.measure(fields[block], fields.layout.box_size, SEEN) for block in blocks]
+    )

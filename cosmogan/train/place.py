@@ -13,7 +13,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosmogan.errors import CosmoganError, ResourceError, TrainingError
+from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
 from cosmogan.train.reading import Reading, Referee
 
 Result = TypeVar("Result")
@@ -58,6 +58,25 @@ class Place:
     def first(self) -> bool:
         """Whether this worker reads, writes and tells for all."""
         return self.rank == 0
+
+    @property
+    def precision(self) -> str:
+        """In what wide convolutions compute while networks learn."""
+        return "bfloat16" if self.rounded else "float32"
+
+    def require_precision(self, before: str | None, path: Path) -> None:
+        """Refuse to go on from a checkpoint that was made in another precision.
+
+        Raises
+        ------
+        CheckpointError
+            If it was.
+        """
+        if before != self.precision:
+            raise CheckpointError(
+                f"{path}: learnt in {before}, and here it would go on in {self.precision}; take a machine like the "
+                f"first, or choose another output with train.precision = 'float32'"
+            )
 
     def reduce(self, vector: Tensor) -> Tensor:
         """Average a vector over all workers, in place."""
@@ -177,9 +196,9 @@ def rounds(wish: str, place: Place) -> bool:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Return whether a device multiplies bfloat16 numbers faster than others."""
+    """Return whether a device has products of bfloat16 numbers: AVX512-BF16, AMX, or a GPU from Ampere on."""
     if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

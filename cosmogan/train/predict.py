@@ -94,6 +94,8 @@ class Lesson:
             self._step()
             last = self.shown >= self.plan.predictor_images
             stop = self.place.should_stop()
+            if last:
+                round_convolutions(self.predictor, rounded=False)  # nobody rounds who only predicts
             if last or stop or self._due(self.plan.validate_every):
                 self.place.together(self._checkpoint)
             if stop and not last:
@@ -185,6 +187,7 @@ class Lesson:
             raise CheckpointError(
                 f"{path}: made from another recipe; choose another output or delete {self.folder.parent}"
             )
+        self.place.require_precision(content.get("precision"), path)
         checkpoint.restore(self.predictor, checkpoint.under("predictor", tensors), str(path))
         load_moments(self.adam, checkpoint.under("adam", tensors))
         self.shown = int(content["shown"])
@@ -201,6 +204,7 @@ class Lesson:
         }
         content = {
             "identity": self.plan.identity,
+            "precision": self.place.precision,
             "shown": self.shown,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,

@@ -188,6 +188,7 @@ class Loop:
             raise CheckpointError(
                 f"{path}: made from another recipe; choose another output or delete {self.folder}"
             )
+        self.place.require_precision(content.get("precision"), path)
         self.networks.load(tensors, int(content["shown"]), str(path))
         self.best, self.smoothed = float(content["best"]), float(content["smoothed"])
         self.untrained = float(content["untrained"])
@@ -246,6 +247,7 @@ class Loop:
         folder = self.folder / "checkpoints"
         content = {
             "identity": self.plan.identity,
+            "precision": self.place.precision,
             "shown": shown,
             "best": self.best,
             "untrained": self.untrained,
@@ -302,7 +304,7 @@ class Loop:
             training={
                 "identity": self.plan.identity,
                 "shown": self.networks.shown,
-                "precision": "bfloat16" if self.place.rounded else "float32",
+                "precision": self.place.precision,
                 "reading": reading.as_dict() if reading else None,
             },
         )

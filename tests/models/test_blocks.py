@@ -174,7 +174,7 @@ def stacked():
     """A wide convolution, a rectifier and a narrow one."""
     torch.manual_seed(2)
     return torch.nn.Sequential(
-        Convolution(2, 24, 24), torch.nn.LeakyReLU(0.2), Convolution(2, 24, 1, gain=0.5)
+        Convolution(2, 32, 32), torch.nn.LeakyReLU(0.2), Convolution(2, 32, 1, gain=0.5)
     )
 
 
@@ -188,7 +188,7 @@ def slopes(network, x):
 
 
 def test_rounded_convolutions_keep_values_and_second_gradients(stacked):
-    x = torch.randn(3, 24, 16, 16)
+    x = torch.randn(3, 32, 16, 16)
     exact, before = slopes(stacked, x)
     round_convolutions(stacked)
     rounded, after = slopes(stacked, x)
@@ -202,8 +202,8 @@ def test_rounded_convolutions_keep_values_and_second_gradients(stacked):
 
 
 def test_coarse_grids_and_narrow_layers_are_never_rounded(stacked):
-    coarse, narrow = torch.randn(3, 24, 8, 8), Convolution(2, 8, 24)
-    fine = torch.randn(3, 8, 32, 32)
+    coarse, narrow = torch.randn(3, 32, 8, 8), Convolution(2, 16, 24)
+    fine = torch.randn(3, 16, 32, 32)
     expected = stacked(coarse), narrow(fine)
     for network in (stacked, narrow):
         round_convolutions(network)

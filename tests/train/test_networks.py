@@ -54,7 +54,7 @@ def test_the_average_begins_as_the_generator_and_is_nobody_elses(build):
 
 
 def test_who_plays_may_round_and_the_average_never_does(build):
-    widths = {"generator_widths": (16, 16), "discriminator_widths": (16, 16)}
+    widths = {"generator_widths": (32, 32), "discriminator_widths": (32, 32)}
     networks = build(rounded=True, **widths)
 
     def rounded(network):

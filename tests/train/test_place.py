@@ -127,10 +127,9 @@ def test_the_processor_is_asked_what_it_has(monkeypatch):
     assert has_bfloat16("cpu")
     flags = "flags : fma avx2"
     assert not has_bfloat16("cpu")
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda **how: not how["including_emulation"]
-    )
-    assert has_bfloat16("cuda:0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda of: (7 + int(of[-1]), 0))
+    assert not has_bfloat16("cuda:0")
+    assert has_bfloat16("cuda:1")
 
 
 @pytest.mark.parametrize("largest", [1 << 30, 1 << 25])

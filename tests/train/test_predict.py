@@ -145,7 +145,7 @@ def test_an_error_that_is_not_finite_ends_the_training(plans):
 
 
 def test_who_has_learnt_predicts_without_rounding(plans):
-    plan = replace(plans["lpt"], predictor_width=16)
+    plan = replace(plans["lpt"], predictor_width=32)
     lesson = Lesson(plan, Place(rounded=True), Material(plan))
     parts = [part for part in lesson.predictor.modules() if isinstance(part, Convolution)]
     assert any(part.rounded for part in parts)

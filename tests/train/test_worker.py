@@ -23,9 +23,9 @@ from cosmogan.errors import (
     SplitError,
     TrainingError,
 )
-from cosmogan.models import checkpoint
+from cosmogan.models import blocks, checkpoint
 from cosmogan.models.weights import load_weights
-from cosmogan.train import material, reading, worker
+from cosmogan.train import material, place, reading, worker
 from cosmogan.train.data import TrainingFields
 from cosmogan.train.place import LogFile, Place
 from cosmogan.train.worker import STOPPED, begin, train
@@ -133,6 +133,40 @@ def test_two_halves_equal_the_whole_to_the_last_bit(plans, wholes, kind, steps):
     for clock in ("seconds", "cpu_seconds"):
         times = [line[clock] for line in lines if clock in line]
         assert np.all(np.diff([0, *times]) >= 0), "the clock goes on where it stood"
+
+
+@pytest.fixture
+def rounded(plans, monkeypatch):
+    """A short plan in which every convolution rounds."""
+    monkeypatch.setattr(blocks, "FINE", 1)
+    monkeypatch.setattr(blocks, "WIDE", 1)
+    monkeypatch.setattr(place, "has_bfloat16", lambda _: True)
+    return replace(plans["lpt"], precision="auto", images=80, predictor_images=24)
+
+
+@pytest.mark.parametrize("steps", [4, 12])
+def test_rounded_halves_equal_the_rounded_whole(rounded, tmp_path, steps):
+    apart = replace(rounded, folder=str(tmp_path / "apart"))
+    assert train(rounded, here(rounded))
+    whole = contents(rounded.folder)
+    assert whole["weights.safetensors"][0]["training"]["precision"] == "bfloat16"
+    assert not train(apart, here(apart, stopped=asked_to_stop_after(steps)))
+    assert train(apart, here(apart))
+    old = {f"predictor/checkpoint-{4 * steps:012d}.safetensors"} - set(whole)
+    assert {
+        name: found for name, found in contents(apart.folder).items() if name not in old
+    } == whole
+
+
+@pytest.mark.parametrize("steps", [4, 12])
+def test_a_training_goes_on_in_its_own_precision_or_not_at_all(rounded, monkeypatch, steps):
+    """Before the game and in it."""
+    assert not train(rounded, here(rounded, stopped=asked_to_stop_after(steps)))
+    monkeypatch.setattr(place, "has_bfloat16", lambda _: False)
+    with pytest.raises(
+        CheckpointError, match="learnt in bfloat16, and here it would go on in float32"
+    ):
+        train(rounded, here(rounded))
 
 
 def test_the_generators_of_the_whole_process_play_no_part(plan, forty):
