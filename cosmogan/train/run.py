@@ -156,10 +156,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
 
 
 def identity(recipe: Recipe, *sets: FieldSet) -> str:
-    """Return the fingerprint of all that decides the weights; not where and on how many workers.
-
-    What `precision = "auto"` has come to stands in the checkpoints.
-    """
+    """Return the fingerprint of all that decides the weights; not where and on how many workers."""
     where = {"workers": 1, "threads": 1, "device": "auto"}
     table = recipe.train.model_copy(update=where)
     score = recipe.compare.model_dump(include={"k_max": True, "tolerance": set(READ)})
