@@ -13,7 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,18 +22,25 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from cosmogan.models.average import update_average
 from cosmogan.models.blocks import round_convolutions
 from cosmogan.models.checkpoint import load, newest, restore, under
 from cosmogan.models.losses import judge, persuade
 from cosmogan.models.source import generate
 from cosmogan.recipe import read
+from cosmogan.train import step as game
 from cosmogan.train.place import Place, has_bfloat16, keep_memory
 from cosmogan.train.run import gather
-from cosmogan.train.step import move
 from cosmogan.train.worker import begin
 
 REPEATS = 15
+PARTS = {
+    "generate": "generator, forward",
+    "judge": "discriminator, forward, and gradients of R1 and R2",
+    "persuade": "discriminator, forward, for the generator",
+    "move": "optimisers",
+    "update_average": "averaged weights",
+}
+"""What a step calls."""
 BATCH = 8
 """Of one worker of two."""
 PREDICTOR_IMAGES = 16
@@ -41,24 +48,35 @@ PREDICTOR_IMAGES = 16
 
 
 class Clock:
-    """Sums CPU time by part."""
+    """Takes the CPU time of the parts of a step."""
 
     def __init__(self):
-        self.parts = {}
+        self.parts, self.spent = {}, Counter()
 
-    @contextmanager
-    def part(self, name):
-        """Time what is done inside."""
-        start = time.process_time()
-        yield
-        self.parts.setdefault(name, []).append(time.process_time() - start)
+    def timed(self, name, function):
+        """Return a function that does the same and adds the time it takes to a part."""
+
+        def work(*arguments, **named):
+            start = time.process_time()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.spent[name] += time.process_time() - start
+
+        return work
+
+    def close(self):
+        """End a step."""
+        for name, seconds in self.spent.items():
+            self.parts.setdefault(name, []).append(seconds)
+        self.spent.clear()
 
     def medians(self):
-        """Return the median of each part but the first three [s]."""
+        """Return the median of each part over all steps but the first three [s]."""
         return {name: statistics.median(times[3:]) for name, times in self.parts.items()}
 
 
-class Counter(TorchDispatchMode):
+class Operations(TorchDispatchMode):
     """Counts operations, also of gradients of gradients."""
 
     total = 0
@@ -71,45 +89,27 @@ class Counter(TorchDispatchMode):
         return found
 
 
-def step(loop, number, clock):
-    """Do one step of the game, part by part."""
-    networks, shown = loop.networks, number * BATCH
-    with clock.part("feed"):
-        judged, persuaded = (loop.feed.share(role, shown) for role in (0, 1))
-    networks.discriminator.requires_grad_(True)
-    with clock.part("generator forward"), torch.no_grad():
-        made = generate(networks.generator, judged.draw)
-    with clock.part("discriminator forward, gradients of R1 and R2"):
-        found = judge(
-            networks.discriminator,
-            judged.real,
-            made,
-            judged.draw.conditions,
-            judged.latent,
-            gamma=1.0,
-            gamma_summaries=1.0,
-        )
-    with clock.part("discriminator backward"):
-        torch.autograd.backward(found.loss)
-    with clock.part("optimiser of the discriminator"):
-        move(networks.adam_discriminator, 1e-5, lambda vector: vector, found.pairing)
-    networks.discriminator.requires_grad_(False)
-    with clock.part("generator and discriminator forward"):
-        made = generate(networks.generator, persuaded.draw)
-        loss = persuade(
-            networks.discriminator,
-            persuaded.real,
-            made,
-            persuaded.draw.conditions,
-            persuaded.latent,
-        )
-    with clock.part("generator and discriminator backward"):
-        torch.autograd.backward(loss)
-    with clock.part("optimiser of the generator, averaged weights"):
-        move(networks.adam_generator, 1e-5, lambda vector: vector, loss.detach())
-        update_average(
-            networks.average, networks.generator, batch=BATCH, shown=1000, half_life=3000.0
-        )
+def time_steps(loop):
+    """Do steps of the training, with a clock at what they call; return the medians [s].
+
+    What is left of a step are the two backward passes.
+    """
+    clock, plain = Clock(), {name: getattr(game, name) for name in PARTS}
+    feed, step = (clock.timed(*each) for each in (("feed", loop.feed.share), ("step", game.step)))
+    try:
+        for name, function in plain.items():
+            setattr(game, name, clock.timed(PARTS[name], function))
+        for number in range(REPEATS + 3):
+            shown = number * BATCH
+            pairs = [feed(role, shown) for role in (0, 1)]
+            step(loop.networks, *pairs, game.schedule(loop.plan, shown), batch=BATCH)
+            clock.close()
+    finally:
+        for name, function in plain.items():
+            setattr(game, name, function)
+    found = clock.medians()
+    found["backward passes"] = found.pop("step") - sum(found[part] for part in PARTS.values())
+    return found
 
 
 def bare_speed(dtype):
@@ -146,17 +146,25 @@ def main():
         taught = newest(given.run / "run/predictor")
         if taught is not None:
             restore(loop.source.predictor, under("predictor", load(taught)[0]), str(taught))
-        exact = gradients(loop)
-        report(loop, torch.float32)
         if has_bfloat16("cpu"):
-            for network in (loop.networks.generator, loop.networks.discriminator):
-                round_convolutions(network)
+            exact = gradients(loop)
+            round_all(loop, True)
             for name, a, b in zip(
                 ("discriminator", "generator"), exact, gradients(loop), strict=True
             ):
                 cosine = float(torch.cosine_similarity(a, b, dim=0))
-                print(f"\ncosine of the gradients of the {name}: {cosine:.4f}")
+                print(f"cosine of the gradients of the {name}: {cosine:.4f}")
+            round_all(loop, False)
+        report(loop, torch.float32)
+        if has_bfloat16("cpu"):
+            round_all(loop, True)
             report(loop, torch.bfloat16)
+
+
+def round_all(loop, rounded):
+    """Let both networks round, or no longer."""
+    for network in (loop.networks.generator, loop.networks.discriminator):
+        round_convolutions(network, rounded=rounded)
 
 
 def gradients(loop):
@@ -180,14 +188,12 @@ def gradients(loop):
 
 def report(loop, dtype):
     """Time the steps of a training, and print a table."""
-    clock = Clock()
-    for number in range(REPEATS + 3):
-        step(loop, number, clock)
-    with Counter() as counter:
-        step(loop, 0, Clock())
-    found = clock.medians()
+    found = time_steps(loop)
+    pairs = [loop.feed.share(role, 0) for role in (0, 1)]
+    with Operations() as counted:
+        game.step(loop.networks, *pairs, game.schedule(loop.plan, 0), batch=BATCH)
     total = sum(found.values())
-    least = counter.total / bare_speed(dtype)
+    least = counted.total / bare_speed(dtype)
     print(f"\n| {dtype} | ms a field | share |\n|---|---|---|")
     for name, seconds in found.items():
         print(f"| {name} | {1e3 * seconds / BATCH:.2f} | {seconds / total:.0%} |")

@@ -169,12 +169,13 @@ def test_changes_of_resolution_have_gradients_of_every_order(change, dimension):
     assert torch.autograd.gradgradcheck(lambda y: change(y).pow(3).sum(), x)
 
 
-@pytest.fixture
-def stacked():
+@pytest.fixture(params=DIMENSIONS)
+def stacked(request):
     """A wide convolution, a rectifier and a narrow one."""
     torch.manual_seed(2)
+    d = request.param
     return torch.nn.Sequential(
-        Convolution(2, 32, 32), torch.nn.LeakyReLU(0.2), Convolution(2, 32, 1, gain=0.5)
+        Convolution(d, 32, 32), torch.nn.LeakyReLU(0.2), Convolution(d, 32, 1, gain=0.5)
     )
 
 
@@ -188,7 +189,7 @@ def slopes(network, x):
 
 
 def test_rounded_convolutions_keep_values_and_second_gradients(stacked):
-    x = torch.randn(3, 32, 16, 16)
+    x = torch.randn(2, 32, *(16,) * stacked[0].dimension)
     exact, before = slopes(stacked, x)
     round_convolutions(stacked)
     rounded, after = slopes(stacked, x)
@@ -202,8 +203,9 @@ def test_rounded_convolutions_keep_values_and_second_gradients(stacked):
 
 
 def test_coarse_grids_and_narrow_layers_are_never_rounded(stacked):
-    coarse, narrow = torch.randn(3, 32, 8, 8), Convolution(2, 16, 24)
-    fine = torch.randn(3, 16, 32, 32)
+    d = stacked[0].dimension
+    coarse, narrow = torch.randn(2, 32, *(8,) * d), Convolution(d, 16, 24)
+    fine = torch.randn(1, 16, *(16,) * d)
     expected = stacked(coarse), narrow(fine)
     for network in (stacked, narrow):
         round_convolutions(network)

@@ -14,7 +14,7 @@ from cosmogan.models.orientation import orient, restore_orientation
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
 from cosmogan.models.weights import load_weights
-from cosmogan.train import reading
+from cosmogan.train import examine, reading
 from cosmogan.train.data import TrainingFields, check_origins
 from cosmogan.train.material import Material
 from cosmogan.train.place import Place
@@ -187,7 +187,7 @@ def test_a_reading_remakes_the_validation_fields(plans):
 
 def test_the_gap_is_of_margins_over_partners_beside_their_latents(plans):
     loop = begin(plans["lpt"], Place())
-    network, scores, margins = loop.networks.discriminator, [], []
+    network, scores, margins, strangers = loop.networks.discriminator, [], [], []
     examiner = loop.examiner
     count = len(examiner.feeds[1].data.rows)
     for feed in examiner.feeds:
@@ -201,9 +201,21 @@ def test_the_gap_is_of_margins_over_partners_beside_their_latents(plans):
             known = network(batch.fields, None, latents)
             scores.append(float(known.mean()))
             margins.append(float((known - network(made, None, latents)).mean()))
+            other = latents.flip(0)
+            beside = network(batch.fields, None, other) - network(made, None, other)
+            strangers.append(float(beside.mean()))
     gap = examiner._gap(loop.networks)
     assert gap == pytest.approx(margins[0] - margins[1], abs=1e-5)
     assert gap != pytest.approx(scores[0] - scores[1], abs=1e-4), "scores alone are another thing"
+    assert gap != pytest.approx(strangers[0] - strangers[1], abs=1e-5), "latents count"
+
+
+def test_copies_are_sought_among_all_training_fields_up_to_many(plans, monkeypatch):
+    loop = begin(plans["lpt"], Place())
+    assert len(loop.examiner.watch.training) == len(loop.examiner.feeds[0].data.rows)
+    assert len(loop.examiner.watch.training) > reading.FIELDS
+    monkeypatch.setattr(examine, "KNOWN", 7)
+    assert len(begin(plans["lpt"], Place()).examiner.watch.training) == 7
 
 
 def test_parameters_that_vary_have_latents_of_their_own(
