@@ -250,65 +250,61 @@ def _key(seed: int) -> tuple[int, int]:
     return seed & 0xFFFFFFFF, seed >> 32
 
 
-def _axis_weights(order: int) -> Callable[..., None]:
-    """Return a kernel that writes the cells an axis reaches and their weights, order unrolled."""
-
-    def cells_and_weights(u: float, n: int, cells: Int64, weights: Float64) -> None:
-        first = int(np.floor(u + 0.5 * (order % 2)))
-        d = u - first
-        first -= (order - 1) // 2
-        if order == 1:
-            weights[0] = 1.0
-        elif order == 2:
-            weights[0], weights[1] = 1.0 - d, d
-        elif order == 3:
-            weights[0] = 0.5 * (0.5 - d) ** 2
-            weights[1] = 0.75 - d * d
-            weights[2] = 0.5 * (0.5 + d) ** 2
-        else:
-            e = 1.0 - d
-            weights[0] = e * e * e / 6
-            weights[1] = (4 - 6 * d * d + 3 * d * d * d) / 6
-            weights[2] = (4 - 6 * e * e + 3 * e * e * e) / 6
-            weights[3] = d * d * d / 6
-        for j in range(order):
-            cell = first + j
-            while cell < 0:
-                cell += n
-            while cell >= n:
-                cell -= n
-            cells[j] = cell
-
-    return compiled(cells_and_weights)
+@compiled
+def _weigh(order: int, u: float, n: int, cells: Int64, weights: Float64) -> None:
+    """Write the cells that a particle at u cells reaches along an axis of n, and their weights."""
+    first = int(np.floor(u + 0.5 * (order % 2)))
+    d = u - first
+    first -= (order - 1) // 2
+    if order == 1:
+        weights[0] = 1.0
+    elif order == 2:
+        weights[0], weights[1] = 1.0 - d, d
+    elif order == 3:
+        weights[0] = 0.5 * (0.5 - d) ** 2
+        weights[1] = 0.75 - d * d
+        weights[2] = 0.5 * (0.5 + d) ** 2
+    else:
+        e = 1.0 - d
+        weights[0] = e * e * e / 6
+        weights[1] = (4 - 6 * d * d + 3 * d * d * d) / 6
+        weights[2] = (4 - 6 * e * e + 3 * e * e * e) / 6
+        weights[3] = d * d * d / 6
+    for j in range(order):
+        cell = first + j
+        while cell < 0:
+            cell += n
+        while cell >= n:
+            cell -= n
+        cells[j] = cell
 
 
-def _locate(order: int) -> Callable[..., None]:
-    """Return a kernel that finds the cells and weights of one particle; missing axes have one."""
-    cells_and_weights = _axis_weights(order)
-
-    def locate(
-        point: NDArray[Any], scale: Float64, shape: tuple[int, ...], cell: Int64, weight: Float64
-    ) -> None:
-        dimension = point.size
-        for axis in range(dimension):
-            row = 3 - dimension + axis
-            n = shape[row]
-            u = np.float64(point[axis]) * scale[axis]
-            u -= np.floor(u / n) * n + 0.5
-            cells_and_weights(u, n, cell[row], weight[row])
-
-    return compiled(locate)
+@compiled
+def _locate(
+    order: int,
+    point: NDArray[Any],
+    scale: Float64,
+    shape: tuple[int, ...],
+    cell: Int64,
+    weight: Float64,
+) -> None:
+    """Find the cells and weights of one particle; missing axes have one."""
+    dimension = point.size
+    for axis in range(dimension):
+        row = 3 - dimension + axis
+        n = shape[row]
+        u = np.float64(point[axis]) * scale[axis]
+        u -= np.floor(u / n) * n + 0.5
+        _weigh(order, u, n, cell[row], weight[row])
 
 
 def _deposit_kernel(order: int) -> Callable[..., None]:
-    locate = _locate(order)
-
     def deposit(positions: NDArray[Any], masses: Float64, scale: Float64, mesh: Float64) -> None:
         cell = np.zeros((3, 4), dtype=np.int64)
         weight = np.zeros((3, 4), dtype=np.float64)
         weight[:, 0] = 1.0
         for p in range(positions.shape[0]):
-            locate(positions[p], scale, mesh.shape, cell, weight)
+            _locate(order, positions[p], scale, mesh.shape, cell, weight)
             for i in range(order):
                 wx = masses[p] * weight[0, i]
                 for j in range(order):
@@ -320,14 +316,12 @@ def _deposit_kernel(order: int) -> Callable[..., None]:
 
 
 def _gather_kernel(order: int) -> Callable[..., None]:
-    locate = _locate(order)
-
     def gather(positions: NDArray[Any], mesh: Float64, scale: Float64, values: Float64) -> None:
         cell = np.zeros((3, 4), dtype=np.int64)
         weight = np.zeros((3, 4), dtype=np.float64)
         weight[:, 0] = 1.0
         for p in range(positions.shape[0]):
-            locate(positions[p], scale, mesh.shape, cell, weight)
+            _locate(order, positions[p], scale, mesh.shape, cell, weight)
             total = 0.0
             for i in range(order):
                 for j in range(order):
@@ -339,6 +333,7 @@ def _gather_kernel(order: int) -> Callable[..., None]:
     return compiled(gather)
 
 
+# They close over a number and nothing else: numba finds no kernel on disk again that closes over another.
 _DEPOSIT = {order: _deposit_kernel(order) for order in ORDERS.values()}
 _GATHER = {order: _gather_kernel(order) for order in ORDERS.values()}
 

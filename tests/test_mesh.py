@@ -1,6 +1,10 @@
 """Laws of mass assignment, windows, wavenumbers and white noise."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -281,3 +285,17 @@ def test_half_a_cell_lies_between_corner_and_centre(grid):
     modes = scipy.fft.rfft(wave[0])
     centred = scipy.fft.irfft(mesh.at_cell_centres(modes, grid), n=grid)
     np.testing.assert_allclose(centred, wave[1], atol=1e-12)
+
+
+def test_a_second_process_finds_the_kernels_on_disk(tmp_path: Path) -> None:
+    """Of those that close over another, every process would compile and keep a copy of its own."""
+    work = (
+        "import numpy as np; from cosmogan.mesh import *; x = np.ones((1, 3))\n"
+        "for w in ORDERS: interpolate(paint(x, 4, 1.0, w), x, 1.0, w)"
+    )
+    kept = []
+    for _ in range(2):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", work], env=environment, check=True)
+        kept.append({path.name for path in tmp_path.rglob("*.nbc")})
+    assert kept[0] == kept[1] != set()
