@@ -18,11 +18,14 @@ class Arm:
         Keys of [train] that differ from the default.
     predictor : float
         Share of the time in which a network learns to predict the mean, before the game.
+    without : str
+        A part of the method that is left out (`ablations.py`); nothing if it is empty.
     """
 
     what: str
     train: dict[str, Any] = field(default_factory=dict)
     predictor: float = 0.0
+    without: str = ""
 
     def recipe(self, base: Recipe, *, seed: int, images: int, before: int = 0) -> Recipe:
         """Return the recipe of this arm, with so many images shown, and so many before the game."""
@@ -52,6 +55,13 @@ ARMS = {
         {"carried": CARRIED, "neighbours": 1},
         predictor=0.15,
     ),
+    "white": Arm(
+        "latent: lognormal fields of white noise", {"latent": "gaussian"}, without="colour"
+    ),
+    "linear": Arm("latent: the linear density", without="displacement"),
+    "no-summaries": Arm("no branch of summary statistics", without="summaries"),
+    "no-whitening": Arm("no whitened channel", without="whitening"),
+    "no-symmetry": Arm("generated fields are not turned", without="symmetry"),
     "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}),
     "zeldovich": Arm("latent: plain first order", {"displacement": "zeldovich"}),
     "gamma-0.1": Arm("gamma x 0.1", {"gamma": 0.1, "gamma_statistics": 0.1}),

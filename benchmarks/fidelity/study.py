@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fidelity.ablations import without
 from benchmarks.fidelity.arms import ARMS
 from benchmarks.fidelity.rivals import RIVALS, learn, write_samples
 from cosmogan import pipeline
@@ -69,12 +70,13 @@ def run(name, seed, minutes, runs, recipe_path):
     folder = _folder(_label(name, seed, minutes), runs, base, screen)
     if name in RIVALS:
         return _keep(run_rival(name, seed, 60 * minutes, folder, base, screen), name, seed, minutes)
-    images, before = _images(name, base, folder, minutes)
-    recipe = ARMS[name].recipe(base, seed=seed, images=images, before=before)
-    pipeline.run(recipe, folder, screen=screen)
-    card = scorecard(folder, readings_of(folder))
-    if "pairs" in card:
-        card["pairs"]["against_2lpt"] = against_2lpt(recipe, folder)
+    with without(ARMS[name].without):
+        images, before = _images(name, base, folder, minutes)
+        recipe = ARMS[name].recipe(base, seed=seed, images=images, before=before)
+        pipeline.run(recipe, folder, screen=screen)
+        card = scorecard(folder, readings_of(folder))
+        if "pairs" in card:
+            card["pairs"]["against_2lpt"] = against_2lpt(recipe, folder)
     if name == "default":
         for other in IGNORANT:
             _keep(scorecard(folder, [{"images": 0, "seconds": 0.0}], other), other, seed, 0)

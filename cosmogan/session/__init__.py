@@ -79,7 +79,12 @@ _RETRIES = 3
 
 
 @contextlib.contextmanager
-def ray_cluster(*, address: str | None = None, cpus: int | None = None) -> Iterator[None]:
+def ray_cluster(
+    *,
+    address: str | None = None,
+    cpus: int | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """Have a Ray cluster inside the block.
 
     If this process is connected to one, that is used and stays. Else the cluster at `address` is
@@ -92,17 +97,23 @@ def ray_cluster(*, address: str | None = None, cpus: int | None = None) -> Itera
         one without it.
     cpus : int, optional
         Of a private cluster; by default all that this process may use.
+    prepare : callable, optional
+        Every worker process calls it as it starts: for those who change the package from outside.
 
     Raises
     ------
     ResourceError
-        If there is no cluster at the address, or its token is not known here.
+        If there is no cluster at the address, or its token is not known here; or if there is
+        something to prepare, and workers that began without it.
     """
     wanted = address or os.environ.get("RAY_ADDRESS") or "local"
     with contextlib.ExitStack() as stack:
         if not _connected():
-            start = _private(cpus) if wanted == "local" else _joined(wanted)
+            hook = {"worker_process_setup_hook": prepare} if prepare else {}
+            start = _private(cpus, hook) if wanted == "local" else _joined(wanted, hook)
             stack.enter_context(start)
+        elif prepare:
+            raise ResourceError("Ray: connected already; prepare its workers before that")
         yield
 
 
@@ -213,7 +224,7 @@ def _connected() -> bool:
 
 
 @contextlib.contextmanager
-def _private(cpus: int | None) -> Iterator[None]:
+def _private(cpus: int | None, runtime: Mapping[str, Any]) -> Iterator[None]:
     """Start a cluster of this machine alone, and stop it at the end."""
     import ray
 
@@ -227,13 +238,14 @@ def _private(cpus: int | None) -> Iterator[None]:
                 num_cpus=cpus or available_cpus(),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
+                runtime_env=dict(runtime) or None,
                 _temp_dir=str(folder / "ray"),
             )
         yield
 
 
 @contextlib.contextmanager
-def _joined(address: str) -> Iterator[None]:
+def _joined(address: str, runtime: Mapping[str, Any]) -> Iterator[None]:
     """Connect to a cluster that somebody else started, and leave it at the end."""
     import ray
 
@@ -241,7 +253,7 @@ def _joined(address: str) -> Iterator[None]:
     require_listener(address)
     with _settings(_SAFE), contextlib.ExitStack() as stack:
         stack.callback(ray.shutdown)
-        _init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT})
+        _init(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT, **runtime})
         yield
 
 

@@ -1,0 +1,133 @@
+"""What is left out is gone, the rest is not, and afterwards all is as before."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.fidelity.ablations import ABLATIONS, without
+from cosmogan.errors import ResourceError
+from cosmogan.fields.scaling import Scaling
+from cosmogan.initial import density, linear_modes
+from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
+from cosmogan.models.displaced import LptLatent
+from cosmogan.models.lognormal import GaussianLatent
+from cosmogan.models.orientation import draw_orientation
+from cosmogan.models.theory import Theory
+from cosmogan.session import scatter
+
+GRID = 32
+
+
+@pytest.fixture
+def left_out():
+    """Apply an ablation here, without a cluster, until the test ends."""
+    undo = []
+    yield lambda name: undo.append(ABLATIONS[name].apply())
+    for step in undo:
+        step()
+
+
+@pytest.fixture
+def theory():
+    k = np.geomspace(1e-3, 30, 200)
+    power = 2e4 * (k / 0.02) / (1 + (k / 0.02) ** 2.5)
+    return Theory(
+        dimension=2,
+        cell_size=2.0,
+        thickness=2,
+        window="cic",
+        names=("Omega_m", "redshift"),
+        parameters=np.array([[0.3, 0.0]]),
+        k=k,
+        power=power[None],
+        linear=power[None],
+        trained=1,
+    )
+
+
+@pytest.fixture
+def judge():
+    scaling = Scaling.fit(np.exp(np.random.default_rng(0).normal(size=(8, GRID, GRID))), 0.5)
+    torch.manual_seed(1)
+    shape = DiscriminatorShape(dimension=2, grid=GRID, widths=(8, 8))
+    network = Discriminator(shape, scaling)
+    network.fit(torch.randn(64, 1, GRID, GRID))
+    torch.nn.init.normal_(network.opinion[-1].weight)
+    return network
+
+
+FIELDS = torch.randn(2, 1, GRID, GRID, generator=torch.Generator().manual_seed(5))
+
+
+def test_without_summaries_the_second_branch_has_no_opinion(judge, left_out):
+    def opinions():
+        return judge.judge_summaries(judge.summaries(FIELDS)).diff()
+
+    assert opinions().abs() > 1e-3
+    left_out("summaries")
+    assert opinions().abs() < 1e-6
+    assert judge(FIELDS).diff() != 0, "the first branch still has one"
+
+
+def test_without_whitening_the_first_branch_sees_the_field_alone(judge, left_out):
+    kept = judge.judge_field(FIELDS)
+    left_out("whitening")
+    alone = judge.judge_field(FIELDS)
+    assert (kept != alone).all()
+    judge.whitening.factor *= 3
+    assert (judge.judge_field(FIELDS) == alone).all()
+
+
+def test_without_symmetry_nothing_is_turned(left_out):
+    from cosmogan.models import source
+
+    assert source.draw_orientation is draw_orientation
+    left_out("symmetry")
+    for seed in range(20):
+        assert (source.draw_orientation(seed, 2, 4).apply(FIELDS[0]) == FIELDS[0]).all()
+
+
+def test_without_colour_the_latent_is_as_rough_but_white(theory, left_out):
+    def spectrum():
+        latent = GaussianLatent(theory, GRID)
+        logarithm = np.log(latent.density(latent.origins(3, range(200)), [0] * 200))
+        power = np.mean(np.abs(np.fft.rfft2(logarithm)) ** 2, axis=0)
+        return np.diagonal(power)[1 : GRID // 2 - 1], logarithm.var()
+
+    (coloured, variance), _ = spectrum(), left_out("colour")
+    white, same = spectrum()
+    assert coloured[0] / coloured[-1] > 30
+    assert np.abs(white / white.mean() - 1).max() < 0.3
+    assert same == pytest.approx(variance, rel=0.05)
+
+
+def test_without_displacement_the_latent_is_the_linear_density(theory, left_out):
+    def box(kind):
+        latent = LptLatent(theory, GRID, displacement=kind)
+        return latent._make_box(7, 0)[0], latent.theory.growth(0)[0]
+
+    plain, displaced = box("2lpt")[0], box("augmented")[0]
+    left_out("displacement")
+    linear, growth = box("augmented")
+    modes = linear_modes(7, GRID, GRID * theory.cell_size, theory.linear_power(0))
+    residual = np.log(linear) - growth * density(modes)
+    assert residual.std() < 1e-4
+    assert np.corrcoef(linear.ravel(), displaced.ravel())[0, 1] < 0.9
+    np.testing.assert_array_equal(box("2lpt")[0], plain)
+
+
+def _is_turned(seed):
+    from cosmogan.models import source
+
+    return source.draw_orientation(seed, 2, 64).shifts != (0, 0)
+
+
+def test_workers_leave_out_the_same_until_the_block_ends():
+    assert _is_turned(1)
+    with without("symmetry"):
+        assert not _is_turned(1)
+        assert list(scatter(_is_turned, [(1,), (2,)])) == [False, False]
+        with pytest.raises(ResourceError, match="before"), without("whitening"):
+            pass  # its workers began without this
+    assert _is_turned(1)
+    assert list(scatter(_is_turned, [(1,)])) == [True]
