@@ -4,17 +4,13 @@ The workers' loop is `cosmogan.train.worker`; its checkpoints, not Ray's, are wh
 from, so a lost worker costs at most the work since the last one.
 """
 
-import contextlib
 import json
 import logging
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import starmap
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -32,12 +28,11 @@ from cosmogan.models.weights import load_weights
 from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
 from cosmogan.session import available_cpus, ray_cluster, scatter
 from cosmogan.train.data import check_training, rows_of
+from cosmogan.train.follow import Progress, following, touching, work_done
 from cosmogan.train.place import LogFile, Place, device_of
 from cosmogan.train.plan import Training
 from cosmogan.train.reading import READ
 from cosmogan.train.worker import train as work
-
-Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +51,6 @@ _HOPELESS = (
 )
 OUTCOME = "outcome.json"
 """How the workers ended; rank 0 writes it."""
-FOLLOW_SECONDS = 1.0
-"""Between two looks at the log."""
 
 
 def train(
@@ -72,7 +65,7 @@ def train(
     folder : path
         Holds the data sets; gets ``run/``.
     progress : callable
-        Told the fields shown, and of all.
+        Told the fields shown, and of all; `AHEAD` of those before the game count as one.
 
     Returns
     -------
@@ -100,7 +93,7 @@ def train(
     with ray_cluster():
         plan = gather(recipe, Path(folder))
         path = plan.write()
-        with _touching(flag), _following(run / "log.jsonl", before, images, progress):
+        with touching(flag), following(run / "log.jsonl", before, images, progress):
             if plan.paired:
                 displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
@@ -108,7 +101,7 @@ def train(
     if outcome.get("complete") or "error" in outcome:  # nobody will go on from here
         shutil.rmtree(plan.boxes, ignore_errors=True)
     _raise(outcome, run)
-    progress(before + images, before + images)
+    progress(*work_done(images, before, images))
     return weights
 
 
@@ -346,54 +339,3 @@ def _raise(outcome: dict[str, Any], run: Path) -> None:
         raise kind(outcome["message"])
     if not outcome.get("complete"):
         raise Stopped(f"{run}: stopped, a checkpoint is written; the same command continues")
-
-
-@contextlib.contextmanager
-def _touching(flag: Path) -> Iterator[None]:
-    """Let SIGTERM, SIGUSR1 and SIGINT touch a file that the workers watch."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def touch(_number: int, _frame: FrameType | None) -> None:
-        flag.touch()
-
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    before = {number: signal.signal(number, touch) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _following(path: Path, before: int, images: int, progress: Progress) -> Iterator[None]:
-    """Report the last line of the log, whose clock starts at -`before`, while the block runs."""
-    done = threading.Event()
-
-    def tell() -> None:
-        progress(before + _shown(path, -before), before + images)
-
-    def follow() -> None:
-        while not done.wait(FOLLOW_SECONDS):
-            tell()
-
-    thread = threading.Thread(target=follow, daemon=True)
-    tell()
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _shown(path: Path, start: int) -> int:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(path.stat().st_size - 4096, 0))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-        return int(json.loads(lines[-1])["images"])
-    except (OSError, IndexError, ValueError, KeyError):
-        return start
