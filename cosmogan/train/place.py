@@ -13,7 +13,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
+from cosmogan.errors import CosmoganError, ResourceError, TrainingError
 from cosmogan.train.reading import Reading, Referee
 
 Result = TypeVar("Result")
@@ -63,20 +63,6 @@ class Place:
     def precision(self) -> str:
         """In what wide convolutions compute while networks learn."""
         return "bfloat16" if self.rounded else "float32"
-
-    def require_precision(self, before: str | None, path: Path) -> None:
-        """Refuse to go on from a checkpoint that was made in another precision.
-
-        Raises
-        ------
-        CheckpointError
-            If it was.
-        """
-        if before != self.precision:
-            raise CheckpointError(
-                f"{path}: learnt in {before}, and here it would go on in {self.precision}; take a machine like the "
-                f"first, or choose another output with train.precision = 'float32'"
-            )
 
     def reduce(self, vector: Tensor) -> Tensor:
         """Average a vector over all workers, in place."""

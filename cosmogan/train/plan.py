@@ -93,6 +93,10 @@ class Training:
         """Whether the latents know the initial conditions of the simulations."""
         return self.latent.kind == "lpt"
 
+    def due(self, shown: int, every: int) -> bool:
+        """Return whether the step that ended after so many fields crossed a multiple of `every`."""
+        return shown // every > (shown - self.batch) // every
+
     def write(self) -> Path:
         """Write ``training.json`` and ``theory.safetensors``; return the path of the former."""
         path = Path(self.folder) / "training.json"

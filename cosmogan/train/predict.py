@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cosmogan.errors import CheckpointError, TrainingError
+from cosmogan.errors import TrainingError
 from cosmogan.models import checkpoint
 from cosmogan.models.blocks import round_convolutions
 from cosmogan.models.discriminator import Whitening
@@ -29,6 +29,7 @@ from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.summaries import squared_modes
 from cosmogan.models.theory import Theory
+from cosmogan.train.checkpoints import Checkpoints
 from cosmogan.train.data import TrainingFields, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import load_moments, moments, predictor_shape
@@ -43,8 +44,6 @@ LOG_EVERY = 20
 """Steps between lines of the log."""
 READ = 256
 """Fields of either side on which the error is read at the end."""
-KEEP = 2
-"""Newest checkpoints kept."""
 _AT_A_TIME = 32
 
 
@@ -74,6 +73,7 @@ class Lesson:
         self.whitening.fit(to_tensor(material.sample, material.scaling))
         self.whitening.to(place.device)
         self.folder = Path(plan.folder) / "predictor"
+        self.checkpoints = Checkpoints(self.folder, plan, place)
         self.shown = 0
         self.seconds = self.cpu_seconds = 0.0
 
@@ -96,7 +96,7 @@ class Lesson:
             stop = self.place.should_stop()
             if last:
                 round_convolutions(self.predictor, rounded=False)  # nobody rounds who only predicts
-            if last or stop or self._due(self.plan.validate_every):
+            if last or stop or self.plan.due(self.shown, self.plan.validate_every):
                 self.place.together(self._checkpoint)
             if stop and not last:
                 return False
@@ -144,7 +144,7 @@ class Lesson:
         self.shown += batch
         self.seconds += time.monotonic() - before
         self.cpu_seconds += time.process_time() - cpu_before
-        if self.place.first and self._due(LOG_EVERY * batch):
+        if self.place.first and self.plan.due(self.shown, LOG_EVERY * batch):
             self._tell(
                 "predict",
                 error=found,
@@ -175,19 +175,11 @@ class Lesson:
                 "alarm", name="prediction", value=ratio, low=None, high=RANGES["prediction"][1]
             )
 
-    def _due(self, every: int) -> bool:
-        return self.shown // every > (self.shown - self.plan.batch) // every
-
     def _resume(self) -> None:
-        path = checkpoint.newest(self.folder)
-        if path is None:
+        known = self.checkpoints.newest()
+        if known is None:
             return
-        tensors, content = checkpoint.load(path)
-        if content.get("identity") != self.plan.identity:
-            raise CheckpointError(
-                f"{path}: made from another recipe; choose another output or delete {self.folder.parent}"
-            )
-        self.place.require_precision(content.get("precision"), path)
+        path, tensors, content = known
         checkpoint.restore(self.predictor, checkpoint.under("predictor", tensors), str(path))
         load_moments(self.adam, checkpoint.under("adam", tensors))
         self.shown = int(content["shown"])
@@ -202,16 +194,9 @@ class Lesson:
             **checkpoint.prefixed("predictor", self.predictor.state_dict()),
             **checkpoint.prefixed("adam", moments(self.adam)),
         }
-        content = {
-            "identity": self.plan.identity,
-            "precision": self.place.precision,
-            "shown": self.shown,
-            "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds,
-        }
-        path = self.folder / f"checkpoint-{self.shown:012d}.safetensors"
-        checkpoint.save(path, tensors, content)
-        checkpoint.prune(self.folder, keep=KEEP)
+        self.checkpoints.write(
+            self.shown, tensors, seconds=self.seconds, cpu_seconds=self.cpu_seconds
+        )
 
     def _tell(self, event: str, **values: float | str | None) -> None:
         """Count down to the game, whose clock starts at 0."""

@@ -25,10 +25,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from cosmogan.errors import CheckpointError, CosmoganError, ResourceError, TrainingError
-from cosmogan.models import checkpoint
+from cosmogan.errors import CosmoganError, ResourceError, TrainingError
 from cosmogan.models.generator import Generator
 from cosmogan.models.weights import save_weights
+from cosmogan.train.checkpoints import Checkpoints
 from cosmogan.train.data import check_origins
 from cosmogan.train.examine import Examiner
 from cosmogan.train.feed import Feed
@@ -43,8 +43,6 @@ from cosmogan.train.watch import EARLY, RANGES, alarms
 
 log = logging.getLogger(__name__)
 
-KEEP = 2
-"""Newest checkpoints kept."""
 LOST = 0.003
 """Smoothed relativistic loss below which the discriminator has won for good; level is ln 2."""
 LOG_EVERY = 10
@@ -135,6 +133,7 @@ class Loop:
     ) -> None:
         self.plan, self.place = plan, place
         self.folder = Path(plan.folder)
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", plan, place)
         self.layout = material.layout
         shape = generator_shape(plan, material.layout, material.latent.channels)
         self.source = material.source(shape, lesson.predictor if lesson else None)
@@ -164,7 +163,7 @@ class Loop:
         while self.networks.shown < self.plan.images:
             self._step()
             last = self.networks.shown >= self.plan.images
-            due = last or self._due(self.plan.validate_every)
+            due = last or self.plan.due(self.networks.shown, self.plan.validate_every)
             stop = self.place.should_stop()
             if due or stop:
                 self._compare_workers()
@@ -176,19 +175,14 @@ class Loop:
         return True
 
     def _resume(self) -> None:
-        path = checkpoint.newest(self.folder / "checkpoints")
-        if path is None:
+        known = self.checkpoints.newest()
+        if known is None:
             if self.examiner is not None:
                 self._save_weights("untrained", None, _untaught(self.source.predictor))
                 reading, _ = self.examiner.read(self.networks, balance=1.0)
                 self.untrained = reading.score
             return
-        tensors, content = checkpoint.load(path)
-        if content.get("identity") != self.plan.identity:
-            raise CheckpointError(
-                f"{path}: made from another recipe; choose another output or delete {self.folder}"
-            )
-        self.place.require_precision(content.get("precision"), path)
+        path, tensors, content = known
         self.networks.load(tensors, int(content["shown"]), str(path))
         self.best, self.smoothed = float(content["best"]), float(content["smoothed"])
         self.untrained = float(content["untrained"])
@@ -208,7 +202,7 @@ class Loop:
         self._watch(pairing)
         self.seconds += time.monotonic() - before
         self.cpu_seconds += time.process_time() - cpu_before
-        if self.place.first and self._due(LOG_EVERY * self.plan.batch):
+        if self.place.first and self.plan.due(self.networks.shown, LOG_EVERY * self.plan.batch):
             self._tell(
                 "step",
                 d_loss=float(judgement.loss.detach()),
@@ -232,32 +226,21 @@ class Loop:
             "stays; lower learning_rate or raise gamma"
         )
 
-    def _due(self, every: int) -> bool:
-        """Return whether the last step crossed a multiple of `every`."""
-        shown = self.networks.shown
-        return shown // every > (shown - self.plan.batch) // every
-
     def _checkpoint(self, *, read: bool) -> None:
         """Take a reading, keep the best weights, write a checkpoint; rank 0 does it for all."""
         if not self.place.first:
             return
         if read:
             self._read()
-        shown = self.networks.shown
-        folder = self.folder / "checkpoints"
-        content = {
-            "identity": self.plan.identity,
-            "precision": self.place.precision,
-            "shown": shown,
-            "best": self.best,
-            "untrained": self.untrained,
-            "smoothed": self.smoothed,
-            "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds,
-        }
-        path = folder / f"checkpoint-{shown:012d}.safetensors"
-        checkpoint.save(path, self.networks.tensors(), content)
-        checkpoint.prune(folder, keep=KEEP)
+        self.checkpoints.write(
+            self.networks.shown,
+            self.networks.tensors(),
+            best=self.best,
+            untrained=self.untrained,
+            smoothed=self.smoothed,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+        )
 
     def _read(self) -> None:
         if self.examiner is None:
@@ -280,8 +263,8 @@ class Loop:
 
     def _compare_workers(self) -> None:
         """Raise TrainingError on every worker if their clocks or networks differ."""
-        networks = self.networks.generator, self.networks.discriminator
-        sums = [p.detach().double().sum() for n in networks for p in n.parameters()]
+        networks = self.networks.generator, self.networks.discriminator, self.source.predictor
+        sums = [p.detach().double().sum() for n in networks if n for p in n.parameters()]
         mine = torch.stack([*sums, sums[0].new_tensor(self.networks.shown)])
         mean = self.place.reduce(mine.clone())
         if self.place.anywhere(not torch.allclose(mine, mean, rtol=1e-12, atol=1e-12)):

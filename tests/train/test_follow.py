@@ -12,7 +12,9 @@ from cosmogan.train import follow
 @given(before=st.integers(0, 10_000), images=st.integers(1, 10_000))
 def test_work_grows_from_nothing_to_all_of_it(before, images):
     steps = range(-before, images + 1, max((before + images) // 50, 1))
-    done, totals = zip(*(follow.work_done(n, before, images) for n in (*steps, images)), strict=True)
+    done, totals = zip(
+        *(follow.work_done(n, before, images) for n in (*steps, images)), strict=True
+    )
     assert set(totals) == {images + before // follow.AHEAD}
     assert (done[0], done[-1]) == (0, totals[0])
     assert list(done) == sorted(done)

@@ -332,6 +332,19 @@ def test_networks_that_drift_apart_end_the_training(plan):
         train(plan, Apart())
 
 
+@pytest.mark.parametrize("name", ["generator", "discriminator", "predictor"])
+def test_workers_compare_all_that_moves(plans, name):
+    loop = begin(plans["lpt"], Place())
+    ours = []
+    loop.place.reduce = lambda vector: ours.append(vector) or vector
+    loop._compare_workers()
+    theirs = loop.source.predictor if name == "predictor" else getattr(loop.networks, name)
+    next(theirs.parameters()).data.add_(1e-5)
+    loop.place.reduce = lambda vector: (vector + ours[0]) / 2
+    with pytest.raises(TrainingError, match="the workers' networks differ"):
+        loop._compare_workers()
+
+
 def test_readings_that_are_never_finite_leave_no_weights(plan, monkeypatch):
     monkeypatch.setattr(worker.Loop, "_read", lambda self: None)
     with pytest.raises(TrainingError, match="no reading was finite"):
