@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import cosmogan
-from cosmogan.compare.coverage import Features, diversity
+from cosmogan.compare.coverage import Features
+from cosmogan.compare.diversity import Stratum, diversity
 from cosmogan.compare.findings import FAIL
 from cosmogan.compare.novelty import find_copies
 from cosmogan.compare.rules import Rules
@@ -72,16 +73,15 @@ def verdict_on(made, like, sides, data, rules):
         Numbered(fields=made, simulation=table.simulation), numbered[1], numbered[0], most=160
     )
     pool = [truth, training, validation]
-    variety = diversity(
-        Features(values=features(table, truth, rules), simulation=table.simulation),
-        Features(values=features(truth, truth, rules), simulation=truth.simulation),
-        Features(
+    stratum = Stratum(
+        emulated=Features(values=features(table, truth, rules), simulation=table.simulation),
+        truth=Features(values=features(truth, truth, rules), simulation=truth.simulation),
+        pool=Features(
             values=np.concatenate([features(t, truth, rules) for t in pool]),
             simulation=np.concatenate([t.simulation for t in pool]),
         ),
-        seed=0,
-        fields=800,
     )
+    variety = diversity([stratum], seed=0, fields=800)
     overall = found.about.overall
     told = f"{abs(overall.deviation):.1f} / {overall.threshold:.1f}{mark(overall.alarm)}"
     failed = [n.split()[0] for n in ("scatter ratio", "correlation ratio") if scores[n] == FAIL]

@@ -115,15 +115,64 @@ def classify(
         raise RecipeError(f"steps = {steps}: the classifier must learn; give at least 1")
     _check_sides({"emulated": emulated, "training": training, "truth": truth})
     learning, judged = split(emulated, seed)
-    scaling = Scaling.fit(training.fields, DENSITY_SCALE)
-    with _one_thread():
-        network = _fresh(training.fields, scaling, seed, k_max)
-        _train(network, (learning, training), scaling, (seed, steps), progress)
-        scores = [
-            Scores(score=_score(network, side.fields, scaling), simulation=side.simulation)
-            for side in (judged, truth)
-        ]
+    scores = _judge((learning, training), (judged, truth), k_max, (seed, steps), progress)
     return weigh(*scores, owed=np.unique(training.simulation).size, steps=steps)
+
+
+def classify_counterparts(
+    learning: tuple[Side, Side],
+    judged: tuple[Side, Side],
+    *,
+    owed: int = 0,
+    seed: int = 0,
+    k_max: float = K_MAX,
+    steps: int = STEPS,
+) -> Classified:
+    """Train a classifier on emulated fields and the simulations they stand for, and let it judge others.
+
+    Both sides of a pair of sides have the same parameters, so that these tell nothing. They have the same
+    initial conditions too, and what luck these bring the one it brings the other: the error, which takes
+    them for independent, is too large then and never too small.
+
+    Parameters
+    ----------
+    learning, judged : tuple of Side
+        Emulated and simulated fields; what is judged shares no simulation with what was learned from.
+    owed : int
+        How many simulations the emulator learned from; 0 if that is not known.
+    seed, k_max, steps
+        As of `classify`.
+
+    Raises
+    ------
+    LayoutError, SplitError, RecipeError, TrainingError
+        As `classify`.
+    """
+    if steps < 1:
+        raise RecipeError(f"steps = {steps}: the classifier must learn; give at least 1")
+    for side in judged:
+        _check_sides({"emulated": learning[0], "training": learning[1], "truth": side})
+    scores = _judge(learning, judged, k_max, (seed, steps), lambda _done, _total: None)
+    return weigh(*scores, owed=owed, steps=steps)
+
+
+def _judge(
+    learning: tuple[Side, Side],
+    judged: tuple[Side, Side],
+    k_max: float,
+    course: tuple[int, int],
+    progress: Progress,
+) -> list[Scores]:
+    """Let a fresh network learn from emulated and simulated fields, and score others."""
+    simulated = learning[1].fields
+    scaling = Scaling.fit(simulated, DENSITY_SCALE)
+    with _one_thread():
+        network = _fresh(simulated, scaling, course[0], k_max)
+        _train(network, learning, scaling, course, progress)
+        return [
+            Scores(score=_score(network, side.fields, scaling), simulation=side.simulation)
+            for side in judged
+        ]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""Diversity: whether emulated fields fill the space of features that simulations fill.
+"""Measures of how two sets of fields fill the space of their features.
 
-Three measures compare two sets of fields, each field a vector of features:
+Each field is a vector of features:
 
 * *coverage* (Naeem et al. 2020, arXiv:2002.09797): the share of true fields with an emulated one as
   near as their k-th true neighbour. Modes that are missing lower it.
@@ -15,12 +15,6 @@ neighbour among the fields of *other* simulations; else spheres would shrink, an
 more slices are cut from a box, however good the emulator. Only n - n_i of n fields are candidates;
 density is multiplied by (n - n_i) / (n - 1) for that, and is Naeem's for one field a simulation.
 
-**Chance.** Textbook values hold for independent fields alone. What is expected comes from splits of a
-pool of simulations into two sides that share none, with as many simulations and fields as the emulated
-and the true ones; one side plays the emulator. An emulator of more seeds than simulations are left
-over is judged as another draw of these, which scatters more: the alarm is then conservative. The pool
-is of the emulator's parameters: another choice of cosmologies or redshifts is told apart as well.
-
 **Whitening.** Distances are taken in principal components of the true side of each comparison, never
 of the emulated. Nor of the whole pool: its simulations would be whitened by themselves and emulated
 ones by others, which makes up to a quarter of perfect emulators look too dense.
@@ -28,7 +22,6 @@ ones by others, which makes up to a quarter of perfect emulators look too dense.
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -38,24 +31,17 @@ import scipy.linalg
 import scipy.special
 from numpy.typing import NDArray
 
-from cosmogan.compare.floor import FALSE_ALARMS
 from cosmogan.compare.units import RESOLUTION
-from cosmogan.errors import LayoutError, RecipeError, ResourceError, SplitError
+from cosmogan.errors import LayoutError, RecipeError, ResourceError
 
 Array = NDArray[np.float64]
 Members = NDArray[np.int64]
 Rows = NDArray[np.intp]
-Generator = np.random.Generator
 
-TAILS = {"coverage": "low", "density": "both", "pqmass": "high"}
-"""The measures, and where each is bad."""
-MEASURES = tuple(TAILS)
 COMPONENTS = 30
 """Most principal components: in more of them a few fields are everybody's neighbours."""
 NEIGHBOURS = 5
 """k; two large equal sets cover each other to 1 - 2^-k."""
-FIELDS, FEWEST_FIELDS = 1500, 30
-"""Most and fewest fields on a side; the time goes with their square."""
 
 _FIELDS_PER_COMPONENT, _COMPONENTS_PER_SIMULATION = 10, 3
 _ROUNDING = 1e-9  # of the largest eigenvalue, or of a square of a distance
@@ -98,105 +84,6 @@ class Whitening:
         _check_finite(features)
         whitened: Array = (features - self.centre) @ self.axes
         return whitened
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One measure of emulated fields, and what simulations against simulations give."""
-
-    value: float
-    """Of the emulated fields."""
-    median: float
-    low: float
-    high: float
-    """Median, 5th and 95th percentile over the splits of the pool."""
-    p_value: float
-    """Share of splits as bad: as low for coverage, as high for pqmass, doubled for density."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diversity:
-    """Whether emulated fields are as diverse as simulations."""
-
-    measures: Mapping[str, Measure]
-    """By name."""
-    p_value: float
-    """Share of splits whose worst measure is at least as bad."""
-    fields: int
-    """Fields on either side."""
-    simulations: tuple[int, int]
-    """Simulations on the side of the emulator and that of the truth, in each split."""
-    splits: int
-    components: int
-    """Principal components of the features."""
-    neighbours: int = NEIGHBOURS
-
-    @property
-    def alarm(self) -> bool:
-        """Whether the fields can be told from simulations, as one perfect emulator in twenty can."""
-        return self.p_value <= FALSE_ALARMS
-
-
-def diversity(
-    emulated: Features,
-    truth: Features,
-    pool: Features,
-    *,
-    seed: int,
-    splits: int = 200,
-    fields: int = FIELDS,
-    measures: Sequence[str] = MEASURES,
-) -> Diversity:
-    """Compare the diversity of emulated fields with that of simulations.
-
-    Parameters
-    ----------
-    emulated, truth : Features
-        They share no simulation.
-    pool : Features
-        All simulations at hand, the truth among them.
-    seed : int
-        Where chance comes from.
-    splits : int
-        Random splits of the pool; below 100 the p-values are coarse.
-    fields : int
-        Most fields on a side; more are thinned at random, evenly over simulations.
-    measures : sequence of str
-        Any of `MEASURES`; "pqmass" needs the package pqm.
-
-    Raises
-    ------
-    LayoutError, RecipeError, ResourceError, SplitError
-        If features differ in number or do not vary; simulations or fields are too few, a measure is
-        unknown; pqm is not installed; emulated and true fields share a simulation.
-
-    Notes
-    -----
-    All measures together are judged by the largest deviation: of each, its distance from the median
-    towards its bad side, over that of the 5th or 95th percentile. Value and splits are ranked among
-    themselves, so that every p is (1 + count) / (1 + splits).
-    """
-    _check(emulated, truth, pool, measures)
-    number, sides = _sizes((emulated, truth, pool), fields, splits)
-    rng = np.random.default_rng(seed)
-    one = emulated[_draw(_members(emulated), sides[0], number, rng)]
-    other = truth[_draw(_members(truth), sides[1], number, rng)]
-    rows, components = [_measure(one, other, measures, rng)], whiten(other).axes.shape[1]
-    members = _members(pool)
-    for _ in range(splits):
-        order = rng.permutation(members.max() + 1)
-        one = pool[_deal(members, order[: sides[0]], number, rng)]
-        other = pool[_deal(members, order[sides[0] : sum(sides)], number, rng)]
-        rows.append(_measure(one, other, measures, rng))
-    values = np.array(rows)
-    return Diversity(
-        measures={name: _summary(values[:, i], TAILS[name]) for i, name in enumerate(measures)},
-        p_value=_share(_deviations(values, measures, 1 / number).max(axis=1)),
-        fields=number,
-        simulations=sides,
-        splits=splits,
-        components=components,
-    )
 
 
 def whiten(reference: Features, *, components: int = COMPONENTS) -> Whitening:
@@ -281,87 +168,10 @@ def pqmass(emulated: Array, truth: Array, *, seed: int) -> float:
     return float(np.mean(found)) / (cells - 1)
 
 
-def _check(emulated: Features, truth: Features, pool: Features, measures: Sequence[str]) -> None:
-    widths = {side.values.shape[1] for side in (emulated, truth, pool)}
-    if len(widths) > 1:
-        raise LayoutError(f"fields have {sorted(widths)} features; give all of them the same ones")
-    if not measures or not set(measures) <= set(MEASURES):
-        raise RecipeError(f"measures = {list(measures)}: give some of {list(MEASURES)}")
-    shared = np.intersect1d(emulated.simulation, truth.simulation)
-    if shared.size:
-        raise SplitError(f"simulation {shared[0]} is both emulated and true; take it out of one")
-
-
 def _check_finite(values: Array) -> None:
     whole = np.isfinite(values).all(axis=1)
     if not whole.all():
         raise LayoutError(f"a feature of field {int(np.argmin(whole))} is not finite; leave it out")
-
-
-def _sizes(sides: Sequence[Features], fields: int, splits: int) -> tuple[int, tuple[int, int]]:
-    """Choose how many fields, and simulations, both sides of every comparison have."""
-    made, true, whole = (np.sort(np.bincount(_members(side))) for side in sides)
-    second = min(true.size, whole.size // 2)
-    first = min(made.size, whole.size - second)
-    poorest = made, true[:second], whole[:second], whole[:first]
-    number = min(fields, *(int(counts.sum()) for counts in poorest))
-    if splits < 1 or second < 2 or number < FEWEST_FIELDS:
-        have = f"{true.size} true simulations, {whole.size} in the pool, {number} fields, {splits} splits"
-        raise RecipeError(f"{have}: give 2, 4, {FEWEST_FIELDS} a side, and 100 or more")
-    return number, (first, second)
-
-
-def _members(features: Features) -> Members:
-    """Return the number of the simulation of each field, counted from 0."""
-    return np.unique(features.simulation, return_inverse=True)[1].astype(np.int64)
-
-
-def _draw(members: Members, simulations: int, fields: int, rng: Generator) -> Rows:
-    """Deal fields of so many random simulations, or of more if these hold too few."""
-    counts = np.bincount(members)
-    order = rng.permutation(counts.size)
-    enough = int(np.searchsorted(np.cumsum(counts[order]), fields)) + 1
-    return _deal(members, order[: max(simulations, enough)], fields, rng)
-
-
-def _deal(members: Members, chosen: Rows, fields: int, rng: Generator) -> Rows:
-    """Return rows of so many random fields of the chosen simulations, in turn from each."""
-    rows = np.flatnonzero(np.isin(members, chosen))
-    rows = rows[np.lexsort((rng.random(rows.size), members[rows]))]
-    turn = np.arange(rows.size) - np.searchsorted(members[rows], members[rows])
-    return rows[np.lexsort((rng.random(rows.size), turn))[:fields]]
-
-
-def _measure(one: Features, other: Features, names: Sequence[str], rng: Generator) -> list[float]:
-    whitening = whiten(other)
-    emulated, truth = (whitening.apply(side.values) for side in (one, other))
-    found = dict(
-        zip(MEASURES, coverage_and_density(emulated, truth, other.simulation), strict=False)
-    )
-    if "pqmass" in names:
-        found["pqmass"] = pqmass(emulated, truth, seed=int(rng.integers(2**32)))
-    return [found[name] for name in names]
-
-
-def _summary(values: Array, tail: str) -> Measure:
-    """Sum up the value of the emulated fields, which comes first, and those of the splits."""
-    low, median, high = np.quantile(values[1:], [0.05, 0.5, 0.95]).tolist()
-    below, above = _share(-values), _share(values)
-    p_value = {"low": below, "high": above, "both": min(1.0, 2 * min(below, above))}[tail]
-    return Measure(value=float(values[0]), median=median, low=low, high=high, p_value=p_value)
-
-
-def _share(values: Array) -> float:
-    """Return the share of all values, the first included, that are at least as high as the first."""
-    return float((values >= values[0]).mean())
-
-
-def _deviations(values: Array, measures: Sequence[str], resolution: float) -> Array:
-    low, median, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
-    below = (median - values) / np.maximum(median - low, resolution)
-    above = (values - median) / np.maximum(high - median, resolution)
-    bad = {"low": below, "high": above, "both": np.maximum(below, above)}
-    return np.stack([bad[TAILS[name]][:, i] for i, name in enumerate(measures)], axis=1)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

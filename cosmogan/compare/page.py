@@ -226,8 +226,13 @@ def write_atlas(
     """
     folder, made_by = Path(out), {**_made_by(truth), **setting.made_by}
     folder.mkdir(parents=True, exist_ok=True)
-    sentences = words.on_universes(universes)
-    more = {"sentences": sentences, "timings": setting.timings, "made_by": made_by}
+    sentences, looked = words.on_universes(universes), words.on_samples(setting.samples)
+    more = {
+        "sentences": [*sentences, *(sentence for _, sentence in looked)],
+        "samples": setting.samples.summary() if setting.samples else None,
+        "timings": setting.timings,
+        "made_by": made_by,
+    }
     write_findings(folder / VERDICT, universes.summary() | more)
     page = (
         _environment()
@@ -237,6 +242,9 @@ def write_atlas(
             title=setting.title,
             headline=sentences[0],
             sentences=sentences,
+            samples=setting.samples,
+            on_samples=looked,
+            nearness=_nearness(setting.samples, universes.subject),
             atlas=atlas_figure(universes),
             rows=[_summary_row(universes, name) for name in universes.statistics],
             training=training_figure(setting.log),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from cosmogan.compare.everywhere import look_everywhere
 from cosmogan.compare.findings import Verdict
 from cosmogan.compare.page import TRUTH, Setting, write_atlas, write_report
 from cosmogan.compare.pairs import Pairs, judge_pairs
@@ -101,10 +102,18 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
             raise RecipeError(
                 "compare: many universes are judged by counterparts alone; leave the other out"
             )
+        refuse_fixed(_side(judge).fields)
+        theory = None if lpt is None else _side(_read(lpt))
+        made = _side(_read(subject))
         sides = {n: open_fields(s.fields) for n, s in others.items() if s.fields}
         check_split(**sides, truth=_side(judge).fields)
-        refuse_fixed(_side(judge).fields)
-        return _compare_universes(subject, judge, out, lpt, rules, setting or Setting())
+        universes = judge_universes(made, _side(judge), theory, rules=rules)
+        samples = None
+        if rules.samples:
+            training = sides.get("training")
+            samples = look_everywhere(made, _side(judge), training, rules=rules, progress=progress)
+        write_atlas(out, universes, judge[0], replace(setting or Setting(), samples=samples))
+        return universes
     found = {name: _read(source) for name, source in candidates.items()}
     known = {name: _read(source) for name, source in others.items()}
     tables = [{name: table for name, (table, _) in of.items()} for of in (found, known)]
@@ -129,20 +138,6 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
             pairs=pairs,
         ),
     )
-
-
-def _compare_universes(
-    counterparts: Source,
-    truth: _Data,
-    out: str | Path,
-    lpt: Source | None,
-    rules: Rules,
-    setting: Setting,
-) -> Universes:
-    theory = None if lpt is None else _side(_read(lpt))
-    universes = judge_universes(_side(_read(counterparts)), _side(truth), theory, rules=rules)
-    write_atlas(out, universes, truth[0], setting)
-    return universes
 
 
 def _look(

@@ -7,7 +7,7 @@ fields, for independent:
 * *new*: nearest neighbours over all shifts and symmetries, among the training fields and among the
   emulated ones (`cosmogan.compare.novelty`);
 * *diverse*: coverage, density and PQMass of the statistics of single fields
-  (`cosmogan.compare.coverage`);
+  (`cosmogan.compare.diversity`);
 * *told apart*: a classifier trained for nothing else, on fields that nobody has seen
   (`cosmogan.compare.classifier`).
 
@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from cosmogan.compare.coverage import Diversity, Features, diversity
+from cosmogan.compare.coverage import Features
+from cosmogan.compare.diversity import Diversity, Stratum, diversity
 from cosmogan.compare.novelty import Novelty, find_copies
 from cosmogan.compare.perraudin import PUBLISHED_N, Scores, ceiling, perraudin_scores
 from cosmogan.compare.placements import Classified
@@ -142,6 +143,19 @@ def look(
         "diversity": lambda: _compare_features(emulated, truth, others, rules),
         "scores": lambda: _score(emulated, [truth, *others.values()], rules),
     }
+    return answer(questions, progress)
+
+
+def answer(questions: Mapping[str, Callable[[], Any]], progress: Progress) -> Samples:
+    """Answer questions side by side; what cannot be answered says why.
+
+    Parameters
+    ----------
+    questions : mapping of str to callable
+        By the name of the part of `Samples`, the longest first.
+    progress : callable
+        Told how many are answered, of how many.
+    """
     answers: dict[str, Any] = {}
     progress(0, len(questions))
     # Its threads are daemons: an interrupt need not wait for an answer that nobody will read.
@@ -233,7 +247,8 @@ def _compare_features(
             simulation=np.concatenate([s.table.simulation for s in sides]),
         )
 
-    return diversity(of(emulated), of(truth), of(truth, *others.values()), seed=rules.seed)
+    whole = Stratum(emulated=of(emulated), truth=of(truth), pool=of(truth, *others.values()))
+    return diversity([whole], seed=rules.seed)
 
 
 def _classify(emulated: Side, truth: Side, training: Side, rules: Rules) -> Classified:

@@ -17,7 +17,7 @@ from cosmogan.compare.findings import (
 from cosmogan.compare.floor import Measured
 
 if TYPE_CHECKING:
-    from cosmogan.compare.coverage import Diversity
+    from cosmogan.compare.diversity import Diversity
     from cosmogan.compare.novelty import Novelty
     from cosmogan.compare.pairs import Pairs
     from cosmogan.compare.phases import Curve

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from cosmogan.compare import coverage
-from cosmogan.compare.coverage import Features, coverage_and_density, diversity, pqmass, whiten
+from cosmogan.compare import coverage, diversity
+from cosmogan.compare.coverage import Features, coverage_and_density, pqmass, whiten
+from cosmogan.compare.diversity import Stratum
 from cosmogan.errors import LayoutError, RecipeError, ResourceError, SplitError
 
 PAIR = ("coverage", "density")
@@ -22,6 +23,10 @@ needs_pqm = pytest.mark.skipif(importlib.util.find_spec("pqm") is None, reason="
 def features(values, simulation=None):
     number = np.arange(len(values)) if simulation is None else np.asarray(simulation)
     return Features(values=np.asarray(values, np.float64), simulation=number.astype(np.int64))
+
+
+def compared(emulated, truth, pool, **how):
+    return diversity.diversity([Stratum(emulated=emulated, truth=truth, pool=pool)], **how)
 
 
 class World:
@@ -232,8 +237,8 @@ def test_without_pqm_an_error_says_how_to_get_it(monkeypatch):
     truth, pool = world.truth_and_pool(4, 8, 10)
     emulated = world.fields(8, 10, first=1000)
     with pytest.raises(ResourceError, match="pip install pqm"):
-        diversity(emulated, truth, pool, seed=1)
-    assert set(diversity(emulated, truth, pool, seed=1, splits=5, measures=PAIR).measures) == set(
+        compared(emulated, truth, pool, seed=1)
+    assert set(compared(emulated, truth, pool, seed=1, splits=5, measures=PAIR).measures) == set(
         PAIR
     )
 
@@ -266,7 +271,7 @@ def cubes(world):
         (cubes, 0.0, PAIR, 1),
         (truth_alone, 0.3, PAIR, 0),
         (many_seeds, 0.3, PAIR, 0),
-        pytest.param(perfect, 0.3, coverage.MEASURES, 1, marks=needs_pqm),
+        pytest.param(perfect, 0.3, diversity.MEASURES, 1, marks=needs_pqm),
     ],
 )
 def test_a_perfect_emulator_is_accused_in_one_case_of_twenty(
@@ -278,7 +283,7 @@ def test_a_perfect_emulator_is_accused_in_one_case_of_twenty(
     """
     monkeypatch.setattr(coverage, "_TESSELLATIONS", 1)  # for speed
     found = [
-        diversity(*sides(World(s, shared=shared)), seed=s, splits=19, measures=measures)
+        compared(*sides(World(s, shared=shared)), seed=s, splits=19, measures=measures)
         for s in range(100)
     ]
     assert fewest <= sum(f.alarm for f in found) <= 12
@@ -292,7 +297,7 @@ def test_a_few_fields_again_and_again_are_caught_by_their_coverage():
         emulated, truth, pool = perfect(World(seed), each=20)
         few = emulated[np.random.default_rng(seed).integers(0, 8, 160)]
         few = features(few.values, 1000 + np.arange(160))
-        found = diversity(few, truth, pool, seed=seed, splits=99, measures=PAIR)
+        found = compared(few, truth, pool, seed=seed, splits=99, measures=PAIR)
         assert found.alarm
         assert found.measures["coverage"].value < 0.75 * found.measures["coverage"].low
         assert found.measures["coverage"].p_value == 0.01
@@ -305,7 +310,7 @@ def test_a_scatter_15_per_cent_off_is_caught_by_the_density(scatter):
         world = World(seed, number=30, shared=0.1)
         truth, pool = world.truth_and_pool(8, 20, 32)
         emulated = world.fields(256, 1, first=1000, scatter=scatter)
-        found = diversity(emulated, truth, pool, seed=seed, splits=59, measures=PAIR)
+        found = compared(emulated, truth, pool, seed=seed, splits=59, measures=PAIR)
         density = found.measures["density"]
         assert (density.value > density.median) == (scatter < 1)
         assert density.p_value <= 0.05
@@ -321,7 +326,7 @@ def test_lost_modes_are_caught_by_all_three_measures():
     kinds = np.arange(len(pool.values)) % 2 * 3.0
     pool = features(pool.values + kinds[:, None], pool.simulation)
     truth = pool[np.flatnonzero(pool.simulation < 8)]
-    found = diversity(world.fields(192, 1, first=1000), truth, pool, seed=1, splits=99)
+    found = compared(world.fields(192, 1, first=1000), truth, pool, seed=1, splits=99)
     assert found.alarm
     assert found.measures["coverage"].value == pytest.approx(0.5, abs=0.05)
     assert found.measures["coverage"].p_value == found.measures["pqmass"].p_value == 0.01
@@ -332,7 +337,7 @@ def test_emulated_fields_have_no_part_in_what_is_expected():
     emulated, truth, pool = perfect(world)
     wild = features(1e6 * emulated.values**3, emulated.simulation)
     one, other = (
-        diversity(e, truth, pool, seed=1, splits=30, measures=PAIR) for e in (emulated, wild)
+        compared(e, truth, pool, seed=1, splits=30, measures=PAIR) for e in (emulated, wild)
     )
     for name in PAIR:
         chance = [(m.median, m.low, m.high) for m in (one.measures[name], other.measures[name])]
@@ -348,9 +353,9 @@ def test_the_true_side_alone_sets_the_scale(monkeypatch):
         scales.append(reference)
         return whiten(reference)
 
-    monkeypatch.setattr(coverage, "whiten", spy)
+    monkeypatch.setattr(diversity, "whiten", spy)
     emulated, truth, pool = perfect(World(19))
-    diversity(emulated, truth, pool, seed=1, splits=9, measures=PAIR)
+    compared(emulated, truth, pool, seed=1, splits=9, measures=PAIR)
     assert set(scales[0].simulation) == set(truth.simulation)
     for reference in scales:
         assert np.unique(reference.simulation).size == 4
@@ -359,17 +364,17 @@ def test_the_true_side_alone_sets_the_scale(monkeypatch):
 
 def test_both_sides_have_as_many_simulations_and_fields_in_every_comparison(monkeypatch):
     seen = []
-    plain = coverage._measure
+    plain = diversity._measure
 
     def spy(one, other, *rest):
         seen.append((one, other))
         return plain(one, other, *rest)
 
-    monkeypatch.setattr(coverage, "_measure", spy)
+    monkeypatch.setattr(diversity, "_measure", spy)
     world = World(21)
     truth, pool = world.truth_and_pool(4, 7, 10)
     emulated = world.fields(12, 9, first=1000)
-    found = diversity(emulated, truth, pool, seed=1, splits=20, fields=36, measures=PAIR)
+    found = compared(emulated, truth, pool, seed=1, splits=20, fields=36, measures=PAIR)
     assert (found.fields, found.simulations) == (36, (7, 4))
     for sides in seen:
         for side, simulations in zip(sides, (7, 4), strict=True):
@@ -385,21 +390,21 @@ def test_both_sides_have_as_many_simulations_and_fields_in_every_comparison(monk
 
 
 def test_seeds_of_one_field_each_stand_for_as_many_simulations_as_are_left():
-    found = diversity(*many_seeds(World(22)), seed=1, splits=5, measures=PAIR)
+    found = compared(*many_seeds(World(22)), seed=1, splits=5, measures=PAIR)
     assert (found.fields, found.simulations) == (40, (8, 4))
     world = World(22)
     truth, pool = world.truth_and_pool(4, 8, 10)
-    found = diversity(world.fields(3, 15, first=99), truth, pool, seed=1, splits=5, measures=PAIR)
+    found = compared(world.fields(3, 15, first=99), truth, pool, seed=1, splits=5, measures=PAIR)
     assert (found.fields, found.simulations) == (30, (3, 4))
-    found = diversity(*truth_alone(World(22)), seed=1, splits=5, measures=PAIR)
+    found = compared(*truth_alone(World(22)), seed=1, splits=5, measures=PAIR)
     assert (found.fields, found.simulations) == (40, (4, 4))
 
 
-@pytest.mark.parametrize("measures", [PAIR, pytest.param(coverage.MEASURES, marks=needs_pqm)])
+@pytest.mark.parametrize("measures", [PAIR, pytest.param(diversity.MEASURES, marks=needs_pqm)])
 def test_the_same_seed_gives_the_same_bits_and_they_survive_json(measures):
     sides = perfect(World(23))
     first, again, other = (
-        asdict(diversity(*sides, seed=s, splits=9, measures=measures)) for s in (1, 1, 2)
+        asdict(compared(*sides, seed=s, splits=9, measures=measures)) for s in (1, 1, 2)
     )
     assert first == again != other
     text = json.dumps(first, allow_nan=False)
@@ -412,7 +417,7 @@ def test_constant_features_and_more_features_than_fields_are_no_trouble():
         features(np.hstack([np.ones((len(f.values), 2)), f.values]), f.simulation)
         for f in perfect(world)
     )
-    found = diversity(emulated, truth, pool, seed=1, splits=19, measures=PAIR)
+    found = compared(emulated, truth, pool, seed=1, splits=19, measures=PAIR)
     assert found.components == 4  # of 40 fields
     assert 0 < found.p_value <= 1
 
@@ -433,33 +438,33 @@ NONE = features(np.ones((120, 10)), POOL.simulation)
         ),
         (lambda: whiten(NONE), LayoutError, "none varies"),
         (
-            lambda: diversity(EMULATED, TRUTH, TRUTH, seed=1, measures=("?",)),
+            lambda: compared(EMULATED, TRUTH, TRUTH, seed=1, measures=("?",)),
             RecipeError,
             "give some",
         ),
-        (lambda: diversity(EMULATED, TRUTH, TRUTH, seed=1, measures=()), RecipeError, "give some"),
+        (lambda: compared(EMULATED, TRUTH, TRUTH, seed=1, measures=()), RecipeError, "give some"),
         (
-            lambda: diversity(EMULATED, TRUTH, POOL, seed=1, splits=0, measures=PAIR),
+            lambda: compared(EMULATED, TRUTH, POOL, seed=1, splits=0, measures=PAIR),
             RecipeError,
             "0 splits",
         ),
         (
-            lambda: diversity(EMULATED, TRUTH, POOL, seed=1, fields=20, measures=PAIR),
+            lambda: compared(EMULATED, TRUTH, POOL, seed=1, fields=20, measures=PAIR),
             RecipeError,
             "20 fields",
         ),
         (
-            lambda: diversity(EMULATED, TRUTH[:10], POOL, seed=1, measures=PAIR),
+            lambda: compared(EMULATED, TRUTH[:10], POOL, seed=1, measures=PAIR),
             RecipeError,
             "1 true",
         ),
         (
-            lambda: diversity(TRUTH, TRUTH, POOL, seed=1, measures=PAIR),
+            lambda: compared(TRUTH, TRUTH, POOL, seed=1, measures=PAIR),
             SplitError,
             "simulation 0 is both",
         ),
         (
-            lambda: diversity(EMULATED, features(np.ones((30, 3))), POOL, seed=1, measures=PAIR),
+            lambda: compared(EMULATED, features(np.ones((30, 3))), POOL, seed=1, measures=PAIR),
             LayoutError,
             r"\[3, 10\] features",
         ),

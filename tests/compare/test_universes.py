@@ -23,14 +23,24 @@ from tests.compare.test_floor import measured
 from tests.compare.test_pairs import LAYOUT, World
 
 POINTS = ((0.25, 0.0), (0.25, 1.0), (0.35, 0.0), (0.35, 1.0))
-RULES = Rules(splits=100)
+RULES = Rules(splits=100, classifier_steps=12)
 
 
 class Worlds:
     """The same initial conditions in several universes, whose contrast differs."""
 
-    def __init__(self, folder):
-        self.world, self.folder = World(folder, simulations=8, known=0.9), folder
+    def __init__(self, folder, simulations=8):
+        self.world, self.folder = World(folder, simulations=simulations, known=0.9), folder
+
+    def other(self, name):
+        """Write fields of other initial conditions."""
+        world, self.world = self.world, World(self.folder, simulations=8, known=0.9, seed=9)
+        self.world.origin["simulation"] += 500
+        self.world.origin["seed"] += 500
+        try:
+            return self.write(name)
+        finally:
+            self.world = world
 
     def write(self, name, draws=1, wrong=None, points=POINTS):
         """Write fields of all universes, mixed; those of universe `wrong` are half as contrasted again."""
@@ -163,17 +173,30 @@ def test_universes_outside_the_trained_range_are_told(right):
     assert far in words.on_universes(replace(right, extrapolated=True))
 
 
-def test_many_universes_are_found_and_guarded(worlds, truth, tmp_path):
+def test_many_universes_are_found_and_guarded(tmp_path):
     """From the files; who learned from the truth is refused, and so is what would be left out."""
+    worlds = Worlds(tmp_path, simulations=12)
 
     def source(side):
         path = tmp_path / f"{side.table.source}.stats.h5"
         write(path, replace(side.table, source_sha256=side.fields.sha256))
         return Source(path, side.fields.path)
 
-    made, held_out = source(worlds.write("made")), source(truth)
-    found = compare({"made": made}, held_out, tmp_path / "verdict")
+    made, held_out = source(worlds.write("made")), source(worlds.write("truth"))
+    training = source(worlds.other("training"))
+    found = compare(
+        {"made": made}, held_out, tmp_path / "verdict", others={"training": training}, rules=RULES
+    )
     assert len(found.each) == 4
+    content = json.loads((tmp_path / "verdict" / VERDICT).read_text())
+    assert content["samples"]["diversity"]["strata"] == 4
+    assert content["samples"]["novelty"]["alarm"] is False
+    page = (tmp_path / "verdict" / REPORT).read_text()
+    for piece in ("The fields themselves", "mean of 4 universes", "largest resemblance to a train"):
+        assert piece in page
+    blind = replace(RULES, samples=False)
+    compare({"made": made}, held_out, tmp_path / "blind", rules=blind)
+    assert json.loads((tmp_path / "blind" / VERDICT).read_text())["samples"] is None
     with pytest.raises(SplitError, match="share simulation"):
         compare({"made": made}, held_out, tmp_path / "x", others={"training": held_out})
     with pytest.raises(RecipeError, match="judged by counterparts alone"):
