@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.fidelity import study
+from benchmarks.fidelity import rivals, study
 from benchmarks.fidelity.arms import ARMS
 from cosmogan.fields.cut import origins
 from cosmogan.fields.layout import Layout, provenance
@@ -156,6 +156,7 @@ def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_s
         (runs / "data" / f"{split}.fields").symlink_to(path)
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(study.pipeline, "run", lambda *_, **__: None)
+    monkeypatch.setattr(rivals, "FIELDS", 16)  # made for a reading
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         'name = "few"\n[emulate]\ncount = 40\n[compare]\nsamples = false\nsplits = 100\n'
