@@ -167,10 +167,10 @@ def test_workers_get_the_threads_of_their_task_and_keep_their_memory(ray_session
 class Adder:
     """Holds something, knows where it lives, and may die once."""
 
-    def __init__(self, first, folder):
+    def __init__(self, first, folder, weights=b""):
         if first < 0:
             raise TrainingError(f"{first} is negative")
-        self.first = first
+        self.first, self.weights = first, weights
         self.mark = Path(folder) / f"made-{os.getpid()}"
         self.mark.touch()
 
@@ -206,9 +206,12 @@ def test_a_pool_makes_its_object_once_a_process_and_calls_it_often(ray_session, 
 
 
 @pytest.mark.cluster
-def test_a_pool_survives_the_death_of_a_process(ray_session, adder, tmp_path):
-    found = session.pool(adder, (0, str(tmp_path)), [(n,) for n in range(11, 16)], actors=1)
-    assert sorted(found) == [11, 12, 13, 14, 15]
+@pytest.mark.parametrize("weights", [b"", bytes(2**20)])
+def test_a_pool_survives_the_death_of_a_process(ray_session, adder, tmp_path, weights, capfd):
+    """Be what it was made of small or large; Ray warns of what it could not make again."""
+    made_of, calls = (0, str(tmp_path), weights), [(n,) for n in range(11, 16)]
+    assert sorted(session.pool(adder, made_of, calls, actors=1)) == [11, 12, 13, 14, 15]
+    assert "object store" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.cluster

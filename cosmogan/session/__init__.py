@@ -208,9 +208,11 @@ def pool(
 
         options = {"max_restarts": retries, "max_task_retries": retries, **resources}
         actor = ray.remote(**options)(_Holder)
-        held = [actor.remote(make, arguments) for _ in range(actors)]
+        held = [actor.remote() for _ in range(actors)]
+        # Ray resolves what a call needs again wherever it is repeated, and not what a birth needs.
+        how = ray.put((make, arguments))
         try:
-            slots = [holder.call.remote for holder in held]
+            slots = [functools.partial(holder.call.remote, how) for holder in held]
             yield from _stream(2 * slots, calls, _name(make), progress)
         finally:
             for holder in held if ray.is_initialized() else ():
@@ -272,12 +274,15 @@ def _init(address: str, **options: object) -> None:
 class _Holder:
     """Makes its object at the first call: Ray loses the errors of an actor's birth."""
 
-    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self._make = functools.cache(functools.partial(make, *arguments))
+    def __init__(self) -> None:
+        self._made: Any = None
 
-    def call(self, *values: Any) -> Any:  # noqa: ANN401
+    def call(self, how: tuple[Callable[..., Any], tuple[Any, ...]], *values: Any) -> Any:  # noqa: ANN401
         """Pass on a call."""
-        return self._make().call(*values)
+        if self._made is None:
+            make, arguments = how
+            self._made = make(*arguments)
+        return self._made.call(*values)
 
 
 def _stream(
