@@ -19,6 +19,8 @@ from cosmogan.compare.rules import Rules, check_same_kind, make_yardsticks
 from cosmogan.compare.samples import Side
 from cosmogan.compare.units import Array
 
+SUBJECT = "emulated"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Universe:
@@ -59,7 +61,7 @@ class Universes:
     Attributes
     ----------
     subject, truth : str
-        Names of the data sets.
+        What the fields are called, and the name of the simulations.
     names : tuple of str
         Parameters that differ.
     draws : int
@@ -163,7 +165,7 @@ def judge_universes(
 
     members = (np.flatnonzero(which.reshape(-1) == number) for number in range(len(points)))
     return Universes(
-        subject=made.table.source,
+        subject=SUBJECT,
         truth=truth.table.source,
         names=tuple(name for name, on in zip(names, varied, strict=True) if on),
         draws=draws.shape[1],

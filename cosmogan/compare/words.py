@@ -238,7 +238,9 @@ def on_universes(universes: "Universes") -> list[str]:
     passed, failed, unsure = (universes.count(first, o) for o in (PASS, FAIL, CANNOT_TELL))
     worst = universes.worst(first)
     rest = [
-        f"{number} {verb}" for number, verb in ((failed, "fail"), (unsure, "stay open")) if number
+        f"{number} {verb if number > 1 else once}"
+        for number, verb, once in ((failed, "fail", "fails"), (unsure, "stay open", "stays open"))
+        if number
     ]
     well = [n for n in names if universes.count(n, PASS) == count]
     badly = [n for n in names if universes.count(n, FAIL)]

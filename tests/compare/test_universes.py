@@ -143,7 +143,7 @@ def test_the_page_says_how_many_universes_are_well(right, wrong, truth, log_line
     first = words.on_universes(right)[0]
     passed, unsure = (right.count("power", outcome) for outcome in (PASS, CANNOT_TELL))
     assert f"in {passed} of 4 held-out universes" in first
-    assert (f"{unsure} stay open" in first) == bool(unsure)
+    assert (f"{unsure} stay{'s' * (unsure == 1)} open" in first) == bool(unsure)
     sentences = words.on_universes(wrong)
     assert "Omega_m = 0.35, redshift = 0." in sentences[0]
     assert "power spectrum (1)" in sentences[-1]
