@@ -103,7 +103,7 @@ def without(name):
     root = sys.path[:]
 
     def prepare():
-        sys.path[:] = root
+        sys.path[:] = root  # workers are prepared before they know where this process imports from
         from benchmarks.fidelity.ablations import ABLATIONS
 
         ABLATIONS[name].apply()

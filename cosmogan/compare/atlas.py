@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmogan.compare import style
-from cosmogan.compare.universes import Universes
+from cosmogan.compare.universes import EMULATED, Universes
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -105,7 +105,7 @@ def _draw_ratios(axes: "Axes", universes: Universes, name: str, colours: Sequenc
 def _draw_errors(
     axes: "Axes", universes: Universes, name: str, parameter: str, colours: Sequence[str]
 ) -> None:
-    look = style.look(universes.subject)
+    look = style.look(EMULATED)
     most = max(abs(edge - 1) for edge in universes.each[0].results[name].tolerance)
     axes.axhspan(_LEAST, most, fc=style.TOLERANCE, ec=style.TOLERANCE_EDGE, lw=0.8, zorder=0)
     for universe, colour in zip(universes.each, colours, strict=True):
@@ -117,7 +117,7 @@ def _draw_errors(
                 label="perturbation theory",
             )  # fmt: skip
         axes.plot([x, x], [_kept(found.low), _kept(found.high)], color=colour, lw=0.8)
-        axes.plot(x, _kept(found.value), look.marker, ms=4.5, color=colour, label=universes.subject)
+        axes.plot(x, _kept(found.value), look.marker, ms=4.5, color=colour, label=EMULATED)
     low = min(_kept(float(universes.errors(name).min())) / 3, most / 10)
     axes.set(yscale="log", ylim=(low, None), xlabel=LABELS.get(parameter, parameter))
     _name_decades(axes.yaxis, 100.0)

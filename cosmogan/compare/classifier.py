@@ -111,8 +111,6 @@ def classify(
     -----
     Torch's own random numbers stay as they were.
     """
-    if steps < 1:
-        raise RecipeError(f"steps = {steps}: the classifier must learn; give at least 1")
     _check_sides({"emulated": emulated, "training": training, "truth": truth})
     learning, judged = split(emulated, seed)
     scores = _judge((learning, training), (judged, truth), k_max, (seed, steps), progress)
@@ -148,8 +146,6 @@ def classify_counterparts(
     LayoutError, SplitError, RecipeError, TrainingError
         As `classify`.
     """
-    if steps < 1:
-        raise RecipeError(f"steps = {steps}: the classifier must learn; give at least 1")
     for side in judged:
         _check_sides({"emulated": learning[0], "training": learning[1], "truth": side})
     scores = _judge(learning, judged, k_max, (seed, steps), lambda _done, _total: None)
@@ -164,6 +160,8 @@ def _judge(
     progress: Progress,
 ) -> list[Scores]:
     """Let a fresh network learn from emulated and simulated fields, and score others."""
+    if course[1] < 1:
+        raise RecipeError(f"steps = {course[1]}: the classifier must learn; give at least 1")
     simulated = learning[1].fields
     scaling = Scaling.fit(simulated, DENSITY_SCALE)
     with _one_thread():

@@ -17,11 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosmogan.compare.coverage import (
     NEIGHBOURS,
+    Array,
     Features,
+    Members,
+    Rows,
     coverage_and_density,
     pqmass,
     whiten,
@@ -29,9 +31,6 @@ from cosmogan.compare.coverage import (
 from cosmogan.compare.floor import FALSE_ALARMS
 from cosmogan.errors import LayoutError, RecipeError, SplitError
 
-Array = NDArray[np.float64]
-Members = NDArray[np.int64]
-Rows = NDArray[np.intp]
 Generator = np.random.Generator
 
 TAILS = {"coverage": "low", "density": "both", "pqmass": "high"}

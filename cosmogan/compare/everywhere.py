@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.compare.coverage import Features
+from cosmogan.compare.coverage import Features, Rows
 from cosmogan.compare.diversity import Diversity, Stratum, diversity
 from cosmogan.compare.novelty import Novelty, find_copies
 from cosmogan.compare.placements import Classified
@@ -26,11 +26,10 @@ from cosmogan.compare.rules import Rules
 from cosmogan.compare.samples import CLASSIFIED, Samples, Side, answer, features
 from cosmogan.compare.units import Numbered
 from cosmogan.errors import RecipeError
-from cosmogan.fields.dataset import FieldSet
+from cosmogan.fields.dataset import FieldSet, Progress
 from cosmogan.statistics.table import StatisticsTable
 
-Progress = Callable[[int, int], None]
-Rows = NDArray[np.intp]
+Simulations = NDArray[np.int64]
 SPLITS = 100
 """Splits of the simulations of every universe."""
 
@@ -72,65 +71,67 @@ def look_everywhere(
     progress : callable
         Told how many questions are answered, of how many.
     """
-    second = halves(truth)
+    half = halves(made)
     questions: dict[str, Callable[[], Any]] = {  # the longest first
-        "diversity": lambda: _compare_features(made, truth, second, rules),
-        "classified": lambda: _classify(made, truth, second, training, rules),
-        "novelty": lambda: _look_for_copies(made, truth, second, training, rules),
+        "diversity": lambda: _compare_features(made, truth, half, rules),
+        "classified": lambda: _classify(made, truth, half, training, rules),
+        "novelty": lambda: _look_for_copies(made, truth, half, training, rules),
         "scores": _no_scores,
     }
     return answer(questions, progress)
 
 
-def halves(truth: Side) -> NDArray[np.int64]:
-    """Return the simulations of the second half: every other one of each universe."""
-    universe = _universes(truth)
-    simulations, member = np.unique(truth.table.simulation, return_inverse=True)
+def halves(made: Side) -> tuple[Simulations, Simulations]:
+    """Deal the simulations whose initial conditions these fields have into two halves, in each universe in turn."""
+    table = made.table
+    universe = np.unique(table.parameters, axis=0, return_inverse=True)[1].reshape(-1)
+    simulations, member = np.unique(table.simulation, return_inverse=True)
     first = np.full(simulations.size, universe.max(initial=0))
     np.minimum.at(first, member, universe)
     order = np.lexsort((simulations, first))
-    chosen: NDArray[np.int64] = np.sort(simulations[order[1::2]])
-    return chosen
+    one, other = (np.sort(simulations[order[i::2]]) for i in (0, 1))
+    return one, other
 
 
-def _universes(side: Side) -> NDArray[np.int64]:
-    number = np.unique(side.table.parameters, axis=0, return_inverse=True)[1]
-    return number.reshape(-1).astype(np.int64)
-
-
-def _of(side: Side, second: NDArray[np.int64], *, later: bool) -> Rows:
+def _of(side: Side, half: Simulations) -> Rows:
     """Return the rows of a half."""
-    return np.flatnonzero(np.isin(side.table.simulation, second) == later)
+    rows: Rows = np.flatnonzero(np.isin(side.table.simulation, half))
+    if not rows.size:
+        raise RecipeError("a single simulation has no halves; give counterparts of more")
+    return rows
 
 
 def _look_for_copies(
-    made: Side, truth: Side, second: NDArray[np.int64], training: FieldSet | None, rules: Rules
+    made: Side,
+    truth: Side,
+    half: tuple[Simulations, Simulations],
+    training: FieldSet | None,
+    rules: Rules,
 ) -> Novelty:
     if training is None:
         raise RecipeError("no training fields are known; name them")
-    rows = _of(made, second, later=False), _of(truth, second, later=True)
     emulated, unseen = (
         Numbered(fields=Part(side.fields, at), simulation=side.table.simulation[at])
-        for side, at in zip((made, truth), rows, strict=True)
+        for side, at in ((made, _of(made, half[0])), (truth, _of(truth, half[1])))
     )
     learned = Numbered(fields=training, simulation=training.origin["simulation"])
     return find_copies(emulated, learned, unseen, seed=rules.seed)
 
 
 def _compare_features(
-    made: Side, truth: Side, second: NDArray[np.int64], rules: Rules
+    made: Side, truth: Side, half: tuple[Simulations, Simulations], rules: Rules
 ) -> Diversity:
-    early, late = _of(made, second, later=False), _of(truth, second, later=True)
-    every, strata = np.arange(len(truth.fields)), []
-    for point in np.unique(truth.table.parameters, axis=0):
-        own = truth.table.take(_at(truth, every, point))
+    early, late = _of(made, half[0]), _of(truth, half[1])
+    either, strata = _of(truth, np.concatenate(half)), []
+    for point in np.unique(truth.table.parameters[either], axis=0):
+        own = truth.table.take(_at(truth, either, point))
 
         def of(side: Side, rows: Rows, own: StatisticsTable = own) -> Features:
             table = side.table.take(rows)
             return Features(values=features(table, own, rules), simulation=table.simulation)
 
         emulated, held_out = of(made, _at(made, early, point)), of(truth, _at(truth, late, point))
-        pool = of(truth, _at(truth, every, point))
+        pool = of(truth, _at(truth, either, point))
         strata.append(Stratum(emulated=emulated, truth=held_out, pool=pool))
     return diversity(strata, seed=rules.seed, splits=SPLITS)
 
@@ -144,18 +145,18 @@ def _at(side: Side, rows: Rows, point: NDArray[np.float64]) -> Rows:
 def _classify(
     made: Side,
     truth: Side,
-    second: NDArray[np.int64],
+    half: tuple[Simulations, Simulations],
     training: FieldSet | None,
     rules: Rules,
 ) -> Classified:
     from cosmogan.compare import classifier
 
-    def some(side: Side, later: bool) -> classifier.Side:
-        rows = _of(side, second, later=later)
+    def some(side: Side, of: Simulations) -> classifier.Side:
+        rows = _of(side, of)
         rows = rows[np.linspace(0, rows.size - 1, min(CLASSIFIED, rows.size)).astype(np.intp)]
         return Numbered(fields=side.fields[rows], simulation=side.table.simulation[rows])
 
-    learning, judged = ((some(made, later), some(truth, later)) for later in (False, True))
+    learning, judged = ((some(made, of), some(truth, of)) for of in half)
     return classifier.classify_counterparts(
         learning,
         judged,

@@ -44,7 +44,7 @@ from cosmogan.compare.nearness import nearness_figure
 from cosmogan.compare.pairs import Pairs
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.samples import Samples
-from cosmogan.compare.universes import Universes
+from cosmogan.compare.universes import EMULATED, Universes
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 from cosmogan.fields.layout import provenance
 from cosmogan.statistics.table import StatisticsTable
@@ -239,12 +239,13 @@ def write_atlas(
         .get_template("universes.html")
         .render(
             universes=universes,
+            name=EMULATED,
             title=setting.title,
             headline=sentences[0],
             sentences=sentences,
             samples=setting.samples,
             on_samples=looked,
-            nearness=_nearness(setting.samples, universes.subject),
+            nearness=_nearness(setting.samples, EMULATED),
             atlas=atlas_figure(universes),
             rows=[_summary_row(universes, name) for name in universes.statistics],
             training=training_figure(setting.log),

@@ -19,7 +19,8 @@ from cosmogan.compare.rules import Rules, check_same_kind, make_yardsticks
 from cosmogan.compare.samples import Side
 from cosmogan.compare.units import Array
 
-SUBJECT = "emulated"
+EMULATED = "emulated"
+"""What the fields are called in words and figures, whatever the name of their data set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +62,7 @@ class Universes:
     Attributes
     ----------
     subject, truth : str
-        What the fields are called, and the name of the simulations.
+        Names of the data sets.
     names : tuple of str
         Parameters that differ.
     draws : int
@@ -165,7 +166,7 @@ def judge_universes(
 
     members = (np.flatnonzero(which.reshape(-1) == number) for number in range(len(points)))
     return Universes(
-        subject=SUBJECT,
+        subject=made.table.source,
         truth=truth.table.source,
         names=tuple(name for name, on in zip(names, varied, strict=True) if on),
         draws=draws.shape[1],

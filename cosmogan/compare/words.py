@@ -245,7 +245,7 @@ def on_universes(universes: "Universes") -> list[str]:
     well = [n for n in names if universes.count(n, PASS) == count]
     badly = [n for n in names if universes.count(n, FAIL)]
     headline = (
-        f"The {name_of(first)} of the {universes.subject} fields is within {percent(tolerance)} in "
+        f"The {name_of(first)} of the emulated fields is within {percent(tolerance)} in "
         f"{passed} of {count} held-out universes{''.join(f', {each}' for each in rest)}; at worst it is off by "
         f"{percent(worst.results[first].error.value)}, at {name_universe(worst)}."
     )

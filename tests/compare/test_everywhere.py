@@ -113,8 +113,9 @@ def test_a_half_has_every_other_box_of_each_cosmology(cosmologies, boxes, order)
         pass
 
     Table.simulation, Table.parameters = simulation[mixed], parameters[mixed]
-    second = halves(Side(table=Table, fields=None))
+    first, second = halves(Side(table=Table, fields=None))
     assert len(second) == cosmologies * boxes // 2
+    assert sorted([*first, *second]) == sorted(names)
     for omega in np.unique(parameters[:, 0]):
         own = np.unique(simulation[parameters[:, 0] == omega])
         assert abs(2 * np.isin(own, second).sum() - len(own)) <= 1
@@ -205,6 +206,23 @@ def test_one_box_a_universe_is_too_few_to_say(universes, sides):
     found = look_everywhere(made, thin(sides[0]), sides[1], rules=RULES)
     assert found.diversity is None
     assert "give 2, 4, 30 a side" in found.why["diversity"]
+
+
+def test_truth_without_counterparts_has_no_part(universes, sides):
+    def only(boxes):
+        rows = np.flatnonzero(universes.simulation % BOXES < boxes)
+        whole = universes.side(universes.draw())
+        return Side(table=whole.table.take(rows), fields=whole.fields[rows])
+
+    found = looked(only(4), sides)
+    assert found.classified.simulations == (6, 6)  # of 12; 4 of one universe are too few to split
+    assert "give 2, 4, 30 a side" in found.why["diversity"]
+    one = only(BOXES)
+    rows = np.flatnonzero(one.table.simulation == 0)
+    lone = Side(table=one.table.take(rows), fields=one.fields[rows])
+    why = looked(lone, sides).why
+    for question in ("diversity", "classified", "novelty"):
+        assert why[question] == "a single simulation has no halves; give counterparts of more"
 
 
 def strata(seed, shrunk=1.0):
