@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from cosmogan import recipe
 from cosmogan.errors import RecipeError
-from cosmogan.recipe import Recipe
+from cosmogan.recipe import Recipe, TrainTable
 
 
 @pytest.fixture
@@ -66,6 +66,23 @@ def test_every_value_survives_writing(seed, sigma_8, redshifts, window):
         simulate={"redshifts": redshifts, "window": window},
     )
     assert Recipe.model_validate(tomllib.loads(recipe.write(original))) == original
+
+
+def test_a_latent_without_initial_conditions_asks_for_none():
+    train = TrainTable(latent="gaussian", images=500)
+    assert (train.neighbours, train.carried, train.predictor_images) == (0, (), 0)
+
+
+def test_the_mean_is_learnt_from_as_many_fields_as_the_game():
+    assert TrainTable().predictor_images == TrainTable().images
+    assert TrainTable(images=500).predictor_images == 500
+    assert TrainTable(images=500, predictor_images=0).predictor_images == 0
+
+
+def test_cubes_have_no_slabs_beside_them():
+    assert Recipe(name="a").train.neighbours == 1
+    cubes = Recipe(name="a", simulate={"dimension": 3}, train={"images": 500})
+    assert (cubes.train.neighbours, cubes.train.predictor_images) == (0, 500)
 
 
 def test_points_survive_writing(read_text):

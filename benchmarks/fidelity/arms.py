@@ -17,14 +17,14 @@ class Arm:
     train : dict
         Keys of [train] that differ from the default.
     predictor : float
-        Share of the time in which a network learns to predict the mean, before the game.
+        Share of the time in which a network learns to predict the mean, before the game; 0 for none.
     without : str
         A part of the method that is left out (`ablations.py`); nothing if it is empty.
     """
 
     what: str
     train: dict[str, Any] = field(default_factory=dict)
-    predictor: float = 0.0
+    predictor: float = 0.15
     without: str = ""
 
     def recipe(self, base: Recipe, *, seed: int, images: int, before: int = 0) -> Recipe:
@@ -37,28 +37,22 @@ class Arm:
         return Recipe.model_validate(content)
 
 
-CARRIED = (0.5, 2.0)
-"""Radii of the initial densities that matter carries [cells]."""
+ALONE = {"neighbours": 0, "carried": ()}
+"""A network that sees the density of its slice and no more."""
+GAUSSIAN = {"latent": "gaussian"} | ALONE
 
 ARMS = {
     "default": Arm("the default"),
-    "gaussian": Arm("latent: lognormal fields", {"latent": "gaussian"}),
-    "neighbours-1": Arm("sees one slab on either side", {"neighbours": 1}),
-    "neighbours-2": Arm("sees two slabs on either side", {"neighbours": 2}),
-    "carried": Arm("carries the initial density", {"carried": CARRIED}),
-    "carried-neighbours-1": Arm(
-        "carries the initial density, one slab on either side",
-        {"carried": CARRIED, "neighbours": 1},
-    ),
-    "predicted": Arm(
-        "mean predicted, in a seventh of the time, from what carried-neighbours-1 sees",
-        {"carried": CARRIED, "neighbours": 1},
-        predictor=0.15,
-    ),
+    "plain": Arm("the displaced density of a slice, nothing predicted", ALONE, predictor=0),
+    "no-predictor": Arm("no network that predicts the mean", predictor=0),
+    "no-neighbours": Arm("no slabs beside a slice", {"neighbours": 0}),
+    "neighbours-2": Arm("two slabs on either side", {"neighbours": 2}),
+    "no-carried": Arm("matter carries nothing", {"carried": ()}),
+    "gaussian": Arm("latent: lognormal fields", GAUSSIAN, predictor=0),
     "white": Arm(
-        "latent: lognormal fields of white noise", {"latent": "gaussian"}, without="colour"
+        "latent: lognormal fields of white noise", GAUSSIAN, predictor=0, without="colour"
     ),
-    "linear": Arm("latent: the linear density", without="displacement"),
+    "linear": Arm("latent: the linear density", {"carried": ()}, without="displacement"),
     "no-summaries": Arm("no branch of summary statistics", without="summaries"),
     "no-whitening": Arm("no whitened channel", without="whitening"),
     "no-symmetry": Arm("generated fields are not turned", without="symmetry"),

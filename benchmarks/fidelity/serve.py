@@ -1,6 +1,6 @@
 """Does it serve? What the covariance of emulated fields promises, against that of simulated ones.
 
-    python -m benchmarks.fidelity.serve runs/fidelity/default-15min-1 runs/fidelity/predicted-15min-1
+    python -m benchmarks.fidelity.serve runs/fidelity/default-15min-1 runs/fidelity/plain-15min-1
 
 The power spectrum of a slice is to measure Omega_m and sigma_8: the Fisher matrix takes the slopes from
 HMcode2020, and the covariance of P between slices once from the emulated and once from the held-out simulated

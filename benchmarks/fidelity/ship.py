@@ -1,6 +1,6 @@
 """Put the weights of a finished run into the package, with a card that says what they are.
 
-    python -m benchmarks.fidelity.ship runs/fidelity/predicted-60min-1 demo-64 --limits "..."
+    python -m benchmarks.fidelity.ship runs/fidelity/default-60min-1 demo-64 --limits "..."
 
 Writes ``cosmogan/weights/NAME.safetensors`` and ``NAME.json``: what they learned from, the recipe, the verdict in numbers, their
 limits. ``cosmogan emulate --weights NAME`` and ``cosmogan.load("NAME")`` then find them.

@@ -1,6 +1,6 @@
 """The generator study: arms that differ in one choice, at equal training time and data, judged alike.
 
-    python -m benchmarks.fidelity.study run default neighbours-1 --seed 1 --minutes 15
+    python -m benchmarks.fidelity.study run default neighbours-2 --seed 1 --minutes 15
     python -m benchmarks.fidelity.study run dcgan r3gan flow
     python -m benchmarks.fidelity.study table
 

@@ -127,21 +127,21 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     monkeypatch.setattr(study.pipeline, "run", work)
     monkeypatch.setattr(study, "_images", lambda *_: (4800, 0))
     monkeypatch.setattr(study, "against_2lpt", lambda *_: {"left_open": curve(0.3, 0.35)})
-    path = study.run("neighbours-1", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
+    path = study.run("neighbours-2", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     assert asked == [
         ("data", ("simulate",), BASE.train.images),
-        ("neighbours-1-15min-2", (), 4800),
+        ("neighbours-2-15min-2", (), 4800),
     ]
-    link = tmp_path / "runs/neighbours-1-15min-2/train.fields"
+    link = tmp_path / "runs/neighbours-2-15min-2/train.fields"
     assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
     card = json.loads(path.read_text(encoding="utf-8"))
-    assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-1", 2, 15)
+    assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-2", 2, 15)
     study.run("default", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     made = sorted(path.stem for path in (tmp_path / "results").iterdir())
     assert made == [
         "default-15min-2",
         "lognormal-0min-2",
-        "neighbours-1-15min-2",
+        "neighbours-2-15min-2",
         "untrained-0min-2",
     ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]

@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -142,11 +142,12 @@ class TrainTable(Table):
     conditions are not known."""
     displacement: Literal["augmented", "2lpt", "zeldovich"] = "augmented"
     """Of an `lpt` box: second order with spherical collapse at small scales, second or first order."""
-    neighbours: Annotated[int, Field(ge=0)] = 0
-    """Slabs of an `lpt` box on either side of a slice that the networks see too."""
-    carried: tuple[Annotated[float, Field(ge=0, le=16)], ...] = ()
+    neighbours: Annotated[int, Field(ge=0)] = 1
+    """Slabs of an `lpt` box on either side of a slice that the networks see too; 0 with another latent
+    and for cubes."""
+    carried: tuple[Annotated[float, Field(ge=0, le=16)], ...] = (0.5, 2.0)
     """Radii of the smoothed initial densities that the matter of an `lpt` box carries along, which the
-    networks see too [cells]."""
+    networks see too [cells]; none with another latent."""
     images: Count = 20_000
     """Length of the training [real fields shown]."""
     batch: Annotated[int, Field(ge=2)] = 16
@@ -166,9 +167,10 @@ class TrainTable(Table):
     """Channels of the discriminator, from fine to coarse."""
     predictor_width: Count = 48
     """Channels of the network that predicts the mean."""
-    predictor_images: Annotated[int, Field(ge=0)] = 0
+    predictor_images: Annotated[int, Field(ge=0)] = 20_000
     """Real fields shown, before the game, to a network that predicts the mean of what the initial
-    conditions leave open; what it predicts guides the generator. 0 for none."""
+    conditions leave open; what it predicts guides the generator. As many as `images` if it is not given;
+    0 for none, as with another latent."""
     learning_rate: Positive = 4e-4
     """Start of the cosine schedule; it ends at a twentieth."""
     gamma: Positive = 1.0
@@ -183,6 +185,13 @@ class TrainTable(Table):
     """Fields between two readings of the averaged generator, each with a checkpoint."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of weights, noise and data order."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_latent_and_length(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("latent", "lpt") != "lpt":
+            return {"neighbours": 0, "carried": (), "predictor_images": 0} | given
+        return {"predictor_images": given["images"]} | given if "images" in given else given
 
     @model_validator(mode="after")
     def _fields_have_initial_conditions(self) -> Self:
@@ -288,6 +297,16 @@ class Recipe(Table):
     def many_universes(self) -> bool:
         """Whether its fields are of several cosmologies or redshifts."""
         return self.points is not None or len(set(self.simulate.redshifts)) > 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cubes_start_without_neighbours(cls, given: dict[str, Any]) -> dict[str, Any]:
+        simulate, train = given.get("simulate", {}), given.get("train", {})
+        if not isinstance(simulate, dict) or not isinstance(train, dict):
+            return given  # tables made before, or mistakes
+        if simulate.get("dimension") != 3:
+            return given
+        return given | {"train": {"neighbours": 0} | train}
 
     @model_validator(mode="after")
     def _cubes_have_no_neighbours(self) -> Self:
