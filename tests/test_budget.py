@@ -17,7 +17,9 @@ def test_a_box_gives_its_slabs_along_three_axes():
 
 
 def test_a_cube_is_one_field_a_box_and_redshift():
-    cubes = changed(DEMO, simulate={"dimension": 3, "redshifts": [0.0, 1.0]})
+    cubes = changed(
+        DEMO, simulate={"dimension": 3, "redshifts": [0.0, 1.0]}, train={"neighbours": 0}
+    )
     assert budget.simulated_fields(cubes) == {"train": 32, "validation": 8, "test": 16}
     assert budget.estimate(cubes)["simulate"].bytes == 56 * 4 * 64**3
 

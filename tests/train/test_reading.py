@@ -20,10 +20,10 @@ TOLERANCE = {
 }
 
 
-def referee_of(truth, layout, corners=None):
+def referee_of(truth, layout, corners=None, *, paired=False):
     """A referee who knows these fields, all in one corner if none is named."""
     nowhere = np.zeros(len(truth), np.int64)
-    exam = Exam(np.empty(0), [], truth, corners or (nowhere, nowhere))
+    exam = Exam(np.empty(0), [], truth, corners or (nowhere, nowhere), paired=paired)
     return Referee(exam, layout, tolerance=TOLERANCE, k_max=0.7)
 
 
@@ -55,6 +55,34 @@ def test_a_wrong_density_shows_in_the_mean_and_squared_in_the_power(referee, kno
     assert reading.errors["mean_density"] == pytest.approx(abs(factor - 1), rel=1e-4)
     assert reading.errors["power"] == pytest.approx(abs(factor**2 - 1), rel=1e-4)
     assert reading.scatter == pytest.approx(1, rel=1e-4), "a factor is no scatter"
+
+
+def test_of_pairs_one_rich_field_counts_like_any_other(known, sides):
+    def error(made, *, paired):
+        referee = referee_of(truth, sides[0].layout, paired=paired)
+        return referee.read(made, images=0).errors["power"]
+
+    truth = known.copy()
+    truth[0] = 10 * (truth[0] - 1) + 1  # holds most of the power
+    poor, richer = truth.copy(), truth.copy()
+    richer[0] = 1.2 * (truth[0] - 1) + 1
+    richer_error = 2 * (1.44 - 1) / (1.44 + 1) / len(truth)
+    assert error(richer, paired=True) == pytest.approx(richer_error, rel=1e-3)
+    assert error(richer, paired=False) > 10 * richer_error
+    poor[1:] = 1.2 * (truth[1:] - 1) + 1
+    assert error(poor, paired=True) > 0.9 * 2 * (1.44 - 1) / (1.44 + 1)
+
+
+@pytest.mark.parametrize("name", ["power", "bispectrum"])
+def test_who_changes_places_with_the_simulations_at_random_has_no_error(known, sides, name):
+    """As the draws of a right sampler may: so the error of pairs is unbiased."""
+    other = np.roll(known, 1, axis=0)
+    there = referee_of(known, sides[0].layout, paired=True).read(other, images=0).errors
+    rows = np.arange(len(known)) % 2 == 0
+    made, truth = (np.concatenate([known[rows], other[rows]][::s]) for s in (1, -1))
+    swapped = referee_of(truth, sides[0].layout, paired=True).read(made, images=0).errors
+    assert swapped[name] < 1e-6
+    assert there[name] > 1e-4
 
 
 def test_the_score_is_the_mean_error_in_tolerances(referee, known):
