@@ -36,6 +36,7 @@ from cosmogan.fields.store import open_fields
 from cosmogan.measure.run import measure
 from cosmogan.recipe import read
 from cosmogan.screen import on as screen_on
+from cosmogan.simulate.run import simulate
 from cosmogan.statistics.table import read as read_table
 from cosmogan.train.data import spread
 from cosmogan.train.reading import FIELDS, Exam, Referee
@@ -134,7 +135,8 @@ def _label(name, seed, minutes):
 def _folder(label, runs, base, screen):
     """Return the folder of an arm, with links to the simulations, which are made if they are not there."""
     data, folder = runs / "data", runs / label
-    pipeline.run(base, data, only=["simulate"], screen=screen)
+    with screen.bar("simulate") as progress:  # whatever the defaults of the networks are by now
+        simulate(base, data, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     for split in SIMULATED:
         link = folder / f"{split}.fields"

@@ -117,21 +117,18 @@ def test_the_table_says_what_the_scorecards_say(tmp_path, monkeypatch):
 def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_path, monkeypatch):
     asked = []
 
-    def work(recipe, folder, *, only=(), screen=None):
+    def work(recipe, folder, *, screen=None):
         screen.say("at work")
-        asked.append((folder.name, tuple(only), recipe.train.images))
-        if not only:
-            finished(folder)
+        asked.append((folder.name, recipe.train.images))
+        finished(folder)
 
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(study, "simulate", lambda _recipe, folder, **_: asked.append(folder.name))
     monkeypatch.setattr(study.pipeline, "run", work)
     monkeypatch.setattr(study, "_images", lambda *_: (4800, 0))
     monkeypatch.setattr(study, "against_2lpt", lambda *_: {"left_open": curve(0.3, 0.35)})
     path = study.run("neighbours-2", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
-    assert asked == [
-        ("data", ("simulate",), BASE.train.images),
-        ("neighbours-2-15min-2", (), 4800),
-    ]
+    assert asked == ["data", ("neighbours-2-15min-2", 4800)]
     link = tmp_path / "runs/neighbours-2-15min-2/train.fields"
     assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
     card = json.loads(path.read_text(encoding="utf-8"))
@@ -155,7 +152,7 @@ def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_s
     for split, path in tiny_sides.items():
         (runs / "data" / f"{split}.fields").symlink_to(path)
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(study.pipeline, "run", lambda *_, **__: None)
+    monkeypatch.setattr(study, "simulate", lambda *_, **__: None)
     monkeypatch.setattr(rivals, "FIELDS", 16)  # made for a reading
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
