@@ -29,7 +29,7 @@ def test_twice_the_work_costs_twice_apart_from_the_start():
     more = changed(
         DEMO,
         simulate={"boxes": {"train": 32, "validation": 8, "test": 16}},
-        train={"images": 2 * DEMO.train.images},
+        train=dict.fromkeys(("images", "predictor_images"), 2 * DEMO.train.images),
         emulate={"count": 2 * DEMO.emulate.count},
     )
     twice = budget.estimate(more)

@@ -163,8 +163,7 @@ def test_a_run_makes_what_its_plan_said(finished):
 
 
 def test_a_latent_without_initial_conditions_has_no_pairs(tmp_path):
-    bare = TINY.model_dump()
-    bare["train"] |= {"latent": "gaussian"}
+    bare = TINY.model_dump() | {"train": {"latent": "gaussian"}}
     names = [stage.name for stage in pipeline.stages(Recipe.model_validate(bare), tmp_path)]
     assert names == [name for name in pipeline.STAGES if name not in budget.FROM_TEST]
     none = TINY.model_dump()

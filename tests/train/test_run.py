@@ -157,9 +157,12 @@ def test_the_identity_follows_the_result_and_not_the_place(folder):
     assert identity(recipe(gamma=3.0), *sets) != here
 
 
-@pytest.mark.parametrize("latent", ["gaussian", "lpt"])
+@pytest.mark.parametrize(
+    "latent", [LatentShape(kind="gaussian"), LatentShape(kind="lpt", neighbours=2, carried=(1.0,))]
+)
 def test_the_plan_starts_from_the_latent_of_the_recipe(folder, latent):
-    assert gather(recipe(latent=latent), folder).latent == LatentShape(kind=latent)
+    seen = {"neighbours": latent.neighbours, "carried": latent.carried}
+    assert gather(recipe(latent=latent.kind, **seen), folder).latent == latent
 
 
 def test_the_linear_spectrum_is_that_of_today_at_any_redshift(tmp_path):
