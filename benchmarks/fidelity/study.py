@@ -32,6 +32,7 @@ from cosmogan.compare.run import compare
 from cosmogan.compare.samples import Side
 from cosmogan.compare.verdict import IGNORANT
 from cosmogan.emulate.run import emulate
+from cosmogan.errors import RecipeError
 from cosmogan.fields.store import open_fields
 from cosmogan.measure.run import measure
 from cosmogan.recipe import read
@@ -46,6 +47,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 TRIAL = 1600
 """Fields shown to measure the speed of an arm."""
+DRAWS = 2
+"""Fewest draws from the same initial conditions that tell what their mean leaves open."""
 HALF = 0.5
 """Wavenumber up to which 1 - r is to be half of that of second order [h/Mpc]."""
 OPEN = ("1 - r over the latent's: to 0.5 h/Mpc, all", "over 2LPT's")
@@ -68,6 +71,9 @@ ROWS = (
 def run(name, seed, minutes, runs, recipe_path):
     """Make one arm, or go on with it, and write its scorecard."""
     base, screen = read(recipe_path), screen_on(sys.stdout)
+    if base.emulate.draws < DRAWS:
+        message = f"{recipe_path}: emulate.draws = {base.emulate.draws}: their mean takes {DRAWS}"
+        raise RecipeError(f"{message}; raise it")
     folder = _folder(_label(name, seed, minutes), runs, base, screen)
     if name in RIVALS:
         return _keep(run_rival(name, seed, 60 * minutes, folder, base, screen), name, seed, minutes)

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.fidelity import rivals, study
 from benchmarks.fidelity.arms import ARMS
+from cosmogan.errors import RecipeError
 from cosmogan.fields.cut import origins
 from cosmogan.fields.layout import Layout, provenance
 from cosmogan.fields.store import create_folder, finish_folder, write_shard
@@ -143,6 +144,14 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
     assert row == "| untrained, 2 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
+
+
+def test_one_draw_has_no_mean(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('name = "few"\n[emulate]\ndraws = 1\n')
+    with pytest.raises(RecipeError, match=r"emulate.draws = 1: their mean takes 2; raise it"):
+        study.run("default", 1, 15, tmp_path / "runs", str(recipe))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_sides):
