@@ -79,6 +79,11 @@ def test_the_mean_is_learnt_from_as_many_fields_as_the_game():
     assert TrainTable(images=500, predictor_images=0).predictor_images == 0
 
 
+def test_a_table_may_be_made_before_its_recipe():
+    train = TrainTable(images=500)
+    assert Recipe(name="a", train=train).train == train
+
+
 def test_cubes_have_no_slabs_beside_them():
     assert Recipe(name="a").train.neighbours == 1
     cubes = Recipe(name="a", simulate={"dimension": 3}, train={"images": 500})
@@ -140,6 +145,8 @@ def test_points_survive_writing(read_text):
             ["many cosmologies are not paired"],
         ),
         ("seed = -1", ["seed = -1"]),
+        ("train = 3", ["train = 3", "dictionary", "correct it"]),
+        ("simulate = 3", ["simulate = 3", "dictionary", "correct it"]),
         ("seed = [", ["not TOML", "line"]),
     ],
 )

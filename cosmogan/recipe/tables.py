@@ -188,7 +188,9 @@ class TrainTable(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _follow_latent_and_length(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _follow_latent_and_length(cls, given: Any) -> Any:  # noqa: ANN401
+        if not isinstance(given, dict):
+            return given  # a table made before, or a mistake
         if given.get("latent", "lpt") != "lpt":
             return {"neighbours": 0, "carried": (), "predictor_images": 0} | given
         return {"predictor_images": given["images"]} | given if "images" in given else given
@@ -300,10 +302,12 @@ class Recipe(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _cubes_start_without_neighbours(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _cubes_start_without_neighbours(cls, given: Any) -> Any:  # noqa: ANN401
+        if not isinstance(given, dict):
+            return given
         simulate, train = given.get("simulate", {}), given.get("train", {})
         if not isinstance(simulate, dict) or not isinstance(train, dict):
-            return given  # tables made before, or mistakes
+            return given
         if simulate.get("dimension") != 3:
             return given
         return given | {"train": {"neighbours": 0} | train}
