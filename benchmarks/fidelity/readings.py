@@ -3,8 +3,8 @@
     python -m benchmarks.fidelity.readings runs/fidelity/default-15min-1
 
 Makes the counterparts of both sides with the weights of a finished run, and prints the errors of `READ` against the
-simulations, as unpaired fields are read (ratios of means) and as pairs are (every field counts alike); and of the
-ratio of mean P what is left without the `RICHEST` fields.
+simulations, as unpaired fields are read (ratios of means), the same without the `RICHEST` fields, and as pairs are
+read (every field counts alike).
 """
 
 import argparse
