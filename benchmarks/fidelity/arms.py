@@ -64,6 +64,8 @@ ARMS = {
     "rho_s-2": Arm("density scale 2", {"density_scale": 2.0}),
     "half-life-1000": Arm("average over 1000 fields", {"average_half_life": 1000.0}),
     "half-life-10000": Arm("average over 10,000 fields", {"average_half_life": 10_000.0}),
+    "rate-0.5": Arm("learning rate x 0.5", {"learning_rate": 2e-4}),
+    "rate-2": Arm("learning rate x 2", {"learning_rate": 8e-4}),
     "batch-8": Arm("batch 8", {"batch": 8}),
     "batch-32": Arm("batch 32", {"batch": 32}),
     "wide": Arm("generator half as wide again", {"generator_widths": (72, 96)}),
