@@ -5,8 +5,8 @@
     python -m benchmarks.fidelity.study table
 
 `run` makes the simulations of ``fidelity.toml`` once, and then each arm in a folder of its own,
-``runs/fidelity/<arm>-<minutes>min-<seed>``: how many fields its training may show in the time is measured first, and stands
-in its recipe from then on; then everything `cosmogan run` does. What is complete is skipped, what was cut off
+``runs/fidelity/<arm>-<minutes>min-<seed>``: how many fields its training may show in the time is measured first, once for all seeds
+and all arms that cost as much, and stands in its recipe from then on; then everything `cosmogan run` does. What is complete is skipped, what was cut off
 continues. Rivals (`rivals.py`) learn from the same simulations for the same time. Every arm leaves its scorecard in
 ``benchmarks/fidelity/results/<arm>-<minutes>min-<seed>.json``, which `table` prints as markdown. Run it on a machine that
 does nothing else.
@@ -179,11 +179,13 @@ def against_2lpt(recipe, folder):
 def _images(name, base, folder, minutes):
     """Return how many fields the training may show, in the game and before it.
 
-    It is measured once, and then what the folder says.
+    It is measured once for all seeds of an arm, and all arms of its pace, and then what their folders say.
     """
-    plan, arm = folder / "recipe.toml", ARMS[name]
-    if plan.exists():
-        table = read(plan).train
+    arm = ARMS[name]
+    alike = [folder.name, *(_label(n, "*", minutes) for n in (name, arm.pace) if n)]
+    plans = [p for label in alike for p in sorted(folder.parent.glob(f"{label}/recipe.toml"))]
+    if plans:
+        table = read(plans[0]).train
         return table.images, table.predictor_images
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for split in SIMULATED:

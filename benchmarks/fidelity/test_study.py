@@ -11,7 +11,7 @@ from cosmogan.errors import RecipeError
 from cosmogan.fields.cut import origins
 from cosmogan.fields.layout import Layout, provenance
 from cosmogan.fields.store import create_folder, finish_folder, write_shard
-from cosmogan.recipe import read
+from cosmogan.recipe import read, write
 
 BASE = read(study.HERE / "fidelity.toml")
 
@@ -144,6 +144,38 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
     assert row == "| untrained, 2 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "known"),
+    [("default", 2, True), ("gamma-10", 1, True), ("batch-8", 1, False), ("white", 1, False)],
+)
+def test_what_costs_as_much_shows_as_many_fields(tmp_path, monkeypatch, name, seed, known):
+    measured = tmp_path / "default-15min-1"
+    measured.mkdir()
+    plan = ARMS["default"].recipe(BASE, seed=1, images=4800, before=1600)
+    (measured / "recipe.toml").write_text(write(plan), encoding="utf-8")
+    folder = tmp_path / f"{name}-15min-{seed}"
+    folder.mkdir()
+
+    def measure_speed(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr(study, "train", measure_speed)
+    if known:
+        assert study._images(name, BASE, folder, 15) == (4800, 1600)
+    for minutes in (15, 60)[known:]:
+        with pytest.raises(TimeoutError):
+            study._images(name, BASE, folder, minutes)
+
+
+def test_arms_of_one_pace_differ_in_what_costs_no_time():
+    for name, arm in ARMS.items():
+        if arm.pace:
+            assert (arm.predictor > 0) == (ARMS[arm.pace].predictor > 0), name
+            assert not {"batch", "neighbours", "generator_widths"} & (
+                arm.train.keys() - ARMS[arm.pace].train.keys()
+            ), name
 
 
 def test_one_draw_has_no_mean(tmp_path):
