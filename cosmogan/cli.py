@@ -78,8 +78,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
             return error.format_message(), 2
         case CosmoganError():
             return message, 2
-        case OSError(filename=str() as name, strerror=str() as reason):
-            return f"{name}: {reason}", 2
+        case OSError(filename=name, strerror=str() as reason):  # a full disk has no name
+            return f"{name or 'system'}: {reason}", 2
     kind = type(error).__name__
     return f"defect: {kind}: {message}; COSMOGAN_DEBUG=1 shows where, please report it", 1
 
@@ -96,7 +96,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
 def commands() -> None:
     """Learn density fields from N-body runs, emulate them, judge them.
 
-    RECIPE is a TOML file, or the name of one that ships: demo-64, tiny.
+    RECIPE is a TOML file, or the name of one that ships: demo-64, lcdm-z, tiny.
     Any command that was cut off continues when it is given again.
     """
 

@@ -17,7 +17,6 @@ What is complete is skipped, what was cut off continues.
 """
 
 import json
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +38,7 @@ from cosmogan.budget import (
     measured_fields,
 )
 from cosmogan.errors import RecipeError, ResourceError, Stopped
+from cosmogan.fields.files import free_space, make_folder, whole_file
 from cosmogan.recipe import CompareTable, Recipe, read, write
 from cosmogan.screen import Progress, Screen, Silent, duration, size
 from cosmogan.session import available_cpus, ray_cluster
@@ -170,7 +170,7 @@ def plan(recipe: Recipe, folder: str | Path) -> str:
     found = stages(recipe, Path(folder))
     todo = [stage for stage in found if not stage.complete]
     lines = [
-        f"{recipe.name} -> {folder} ({available_cpus()} cores, {size(_free(Path(folder)))} free)",
+        f"{recipe.name} -> {folder} ({available_cpus()} cores, {size(free_space(Path(folder)))} free)",
         *(_row(stage) for stage in found),
     ]
     if todo:
@@ -240,10 +240,9 @@ def claim(recipe: Recipe, folder: Path) -> None:
                     f"choose another output with -o, or delete it"
                 )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(write(recipe), encoding="utf-8")
-    temporary.replace(path)
+    make_folder(folder)
+    with whole_file(path) as temporary:
+        temporary.write_text(write(recipe), encoding="utf-8")
 
 
 @contextmanager
@@ -373,7 +372,7 @@ def _row(stage: Stage) -> str:
 
 
 def _require_space(folder: Path, todo: Sequence[Stage]) -> None:
-    needed, free = sum(stage.cost.bytes for stage in todo), _free(folder)
+    needed, free = sum(_left(stage) for stage in todo), free_space(folder)
     if needed > free:
         raise ResourceError(
             f"{folder}: needs about {size(needed)}, the disk has {size(free)} free; "
@@ -381,9 +380,11 @@ def _require_space(folder: Path, todo: Sequence[Stage]) -> None:
         )
 
 
-def _free(folder: Path) -> int:
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+def _left(stage: Stage) -> float:
+    """Return the bytes that a stage has still to write."""
+    folders = {path.parent for path in stage.leaves if path.parent.suffix == ".fields"}
+    there = sum(p.stat().st_size for folder in folders for p in folder.glob("*.h5"))
+    return max(stage.cost.bytes - there, 0.0)
 
 
 def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:

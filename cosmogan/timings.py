@@ -8,6 +8,7 @@ CPU seconds are those of this process and of all its descendants, Ray's workers 
 of a cluster that was joined, not started, run elsewhere and are not counted.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -75,8 +76,11 @@ class Timings:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._stages, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self._path)
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk is for those to tell who write what matters
+            temporary.write_text(json.dumps(self._stages, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(self._path)
 
 
 class _Meter:

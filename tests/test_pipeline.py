@@ -102,6 +102,13 @@ def test_too_little_disk_is_refused_before_the_work(stand_ins, tmp_path, monkeyp
     assert stand_ins.worked == []
 
 
+def test_what_lies_there_already_needs_no_room_again(tmp_path):
+    (tmp_path / "train.fields").mkdir()
+    before = pipeline._left(pipeline.stages(TINY, tmp_path)[0])
+    (tmp_path / "train.fields/shard.h5").write_bytes(bytes(100_000))
+    assert pipeline._left(pipeline.stages(TINY, tmp_path)[0]) == before - 100_000
+
+
 def test_the_plan_says_what_is_complete_and_what_it_takes(stand_ins, tmp_path):
     first = pipeline.plan(TINY, tmp_path / "run")
     assert first.count("about") == len(pipeline.STAGES) + 1

@@ -221,6 +221,17 @@ def test_an_error_of_the_making_comes_back_as_itself(ray_session, adder, tmp_pat
 
 
 @pytest.mark.cluster
+def test_a_pool_takes_no_more_processes_than_there_is_room_for(ray_session, adder, tmp_path):
+    """Ray would wait for the others for ever."""
+    calls = [(number,) for number in range(12)]
+    for wanted in (7, None):
+        found = session.pool(adder, (0, str(tmp_path)), calls, actors=wanted)
+        assert sorted(found) == list(range(12))
+    with pytest.raises(ResourceError, match="no node of this cluster has"):
+        list(session.pool(adder, (0, str(tmp_path)), calls, resources={"num_gpus": 1}))
+
+
+@pytest.mark.cluster
 def test_a_pool_gives_its_processors_back(ray_session, adder, tmp_path):
     import ray
 

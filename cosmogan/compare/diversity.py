@@ -191,9 +191,10 @@ def _plan(stratum: Stratum, fields: int, splits: int) -> _Plan:
     first = min(made.size, whole.size - second)
     poorest = made, true[:second], whole[:second], whole[:first]
     number = min(fields, *(int(counts.sum()) for counts in poorest))
-    if splits < 1 or second < 2 or number < FEWEST_FIELDS:
+    ways = math.comb(whole.size, first) * math.comb(whole.size - first, second)
+    if splits < 1 or second < 2 or number < FEWEST_FIELDS or ways * FALSE_ALARMS < 1:
         have = f"{true.size} true simulations, {whole.size} in the pool, {number} fields, {splits} splits"
-        raise RecipeError(f"{have}: give 2, 4, {FEWEST_FIELDS} a side, and 100 or more")
+        raise RecipeError(f"{have}: give 2, 6, {FEWEST_FIELDS} a side, and 100 or more")
     simulations, members = np.unique(stratum.pool.simulation, return_inverse=True)
     return _Plan(
         stratum=stratum,

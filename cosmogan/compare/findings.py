@@ -19,6 +19,7 @@ from cosmogan.compare.correlations import Correlated
 from cosmogan.compare.floor import FALSE_ALARMS, RESAMPLES, Floor, Measured, Overall
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.units import Array, Yardstick, columns
+from cosmogan.fields.files import whole_file
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
 BEATS, DOES_NOT_BEAT = "beats", "does not beat"
@@ -227,6 +228,24 @@ def combine(outcomes: Sequence[str]) -> str:
     return PASS if outcomes and all(outcome == PASS for outcome in outcomes) else CANNOT_TELL
 
 
+def conclude(about: Candidate, alarms: Sequence[str]) -> str:
+    """Return the outcome of everything.
+
+    Forecasts stand or fall with how the bins of P vary together, which no bin shows; and what no statistic shows, as
+    copies, leaves open what passes otherwise: an alarm accuses one perfect emulator in twenty.
+
+    Parameters
+    ----------
+    about : Candidate
+        Whose bins, and correlations of P, were judged.
+    alarms : sequence of str
+        What a look at its fields found wrong.
+    """
+    outcomes = [about.outcome, *(s.outcome for s in about.scorecard if s.outcome == FAIL)]
+    found = combine(outcomes)
+    return CANNOT_TELL if found == PASS and alarms else found
+
+
 def judge_bins(
     yardstick: Yardstick,
     ratio: Array,
@@ -307,7 +326,6 @@ def write_verdict(path: str | Path, verdict: Verdict, more: Mapping[str, Any]) -
     content = {
         "student_below": STUDENT_BELOW,
         "learnt": verdict.learnt,
-        "outcome": verdict.about.outcome,
         **dataclasses.asdict(verdict),
         **more,
     }
@@ -324,10 +342,9 @@ def write_findings(path: str | Path, found: Mapping[str, Any]) -> None:
         "resamples": RESAMPLES,
         **found,
     }
-    temporary = Path(path).with_suffix(".part")
     text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(Path(path)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  (JSON may be anything)

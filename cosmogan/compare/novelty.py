@@ -126,11 +126,15 @@ class Novelty:
         The same on average.
     others : Nearness
         To emulated fields of other seeds; `chance` is that of different simulations.
+    searched, known : int
+        Training fields that were compared, and all there are.
     """
 
     training: Nearness
     pull: Pull
     others: Nearness
+    searched: int
+    known: int
 
     @property
     def p_value(self) -> float:
@@ -239,7 +243,13 @@ def find_copies(
     simulated = _choose([(training, learned), (held_out, unseen)])
     made = _choose([(emulated, _rows(emulated, most, _fields_each(emulated, most), rng))])
     near, pull = _against_training(made, simulated, len(learned), workers)
-    return Novelty(training=near, pull=pull, others=_against_others(made, simulated, most, workers))
+    return Novelty(
+        training=near,
+        pull=pull,
+        others=_against_others(made, simulated, most, workers),
+        searched=learned.size,
+        known=len(training.fields),
+    )
 
 
 def _against_training(

@@ -35,6 +35,7 @@ from cosmogan.compare.findings import (
     PASS,
     Result,
     Verdict,
+    conclude,
     write_findings,
     write_verdict,
 )
@@ -46,6 +47,7 @@ from cosmogan.compare.rules import Rules
 from cosmogan.compare.samples import Samples
 from cosmogan.compare.universes import EMULATED, Universes
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
+from cosmogan.fields.files import whole_file
 from cosmogan.fields.layout import provenance
 from cosmogan.statistics.table import StatisticsTable
 
@@ -147,10 +149,18 @@ def write_report(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     made_by = {**_made_by(truth), **setting.made_by}
-    sentences = [words.headline(verdict), words.together(verdict), words.lesson(verdict)]
+    sentences = [
+        words.headline(verdict, setting.samples),
+        words.together(verdict),
+        words.lesson(verdict),
+    ]
     sentences += [sentence for _, sentence in words.on_samples(setting.samples)]
     sentences += [sentence for _, sentence in words.on_pairs(setting.pairs)]
+    alarms = setting.samples.alarms if setting.samples else []
     more = {
+        "outcome": conclude(verdict.about, alarms),
+        "outcome_of_bins": verdict.about.outcome,
+        "alarms": alarms,
         "sentences": [sentence for sentence in sentences if sentence],
         "samples": setting.samples.summary() if setting.samples else None,
         "pairs": setting.pairs.summary() if setting.pairs else None,
@@ -174,7 +184,7 @@ def _render(
             verdict=verdict,
             about=verdict.about,
             title=setting.title,
-            headline=words.headline(verdict),
+            headline=words.headline(verdict, setting.samples),
             together=words.together(verdict),
             undecided=words.undecided(verdict),
             lesson=words.lesson(verdict),
@@ -266,6 +276,7 @@ def _summary_row(universes: Universes, name: str) -> dict[str, Any]:
         "passed": universes.count(name, PASS),
         "unsure": universes.count(name, CANNOT_TELL),
         "failed": universes.count(name, FAIL),
+        "all_bins": universes.count_bins(name),
         "median": float(np.median(universes.errors(name))),
         "worst": worst.results[name].error.value,
         "where": words.name_universe(worst),
@@ -355,6 +366,5 @@ def _made_by(truth: StatisticsTable) -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -19,6 +19,11 @@ from cosmogan.compare.contrast import LEVEL
 from cosmogan.compare.floor import FALSE_ALARMS
 from cosmogan.compare.units import Array
 
+HEARD = 0.55
+"""What the interval of the control must lie above."""
+OPEN = 0.7
+"""An interval of the AUC that reaches higher leaves open whether fields are told apart."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
@@ -53,6 +58,8 @@ class Classified:
         How many were judged, emulated and simulated.
     steps : int
         Steps the classifier was trained for.
+    control : Classified, optional
+        What another, trained alike, made of blurred simulations, which it should tell.
     """
 
     auc: float
@@ -62,14 +69,28 @@ class Classified:
     fields: tuple[int, int]
     simulations: tuple[int, int]
     steps: int
+    control: "Classified | None" = None
 
     @property
     def alarm(self) -> bool:
         """Whether emulated fields can be told from simulated ones; so can 5 % of perfect ones."""
         return self.p_value <= FALSE_ALARMS
 
+    @property
+    def silent(self) -> bool:
+        """Whether no alarm means nothing: few simulations leave much open, or the control tells nothing."""
+        deaf = self.control is not None and self.control.low <= HEARD
+        return not self.alarm and (deaf or self.high > OPEN)
 
-def weigh(emulated: Scores, truth: Scores, *, owed: int = 0, steps: int = 0) -> Classified:
+
+def weigh(
+    emulated: Scores,
+    truth: Scores,
+    *,
+    owed: int = 0,
+    steps: int = 0,
+    control: Classified | None = None,
+) -> Classified:
     """Weigh scores of judged fields, the simulations being the unit of chance.
 
     Parameters
@@ -80,6 +101,8 @@ def weigh(emulated: Scores, truth: Scores, *, owed: int = 0, steps: int = 0) -> 
         How many simulations the emulator learned from; 0 for none.
     steps : int
         How long the classifier was trained.
+    control : Classified, optional
+        Of the classifier.
 
     Notes
     -----
@@ -112,6 +135,7 @@ def weigh(emulated: Scores, truth: Scores, *, owed: int = 0, steps: int = 0) -> 
         fields=(emulated.score.size, truth.score.size),
         simulations=(sizes[0], sizes[1]),
         steps=steps,
+        control=control,
     )
 
 

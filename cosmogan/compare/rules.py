@@ -23,6 +23,7 @@ SIGNED = ("bispectrum", "reduced_bispectrum", "squeezed_bispectrum")
 OF_PEAK = ("minkowski_1", "minkowski_2", "minkowski_3")
 """Statistics that pass through zero or fade: a deviation is counted in parts of their largest value."""
 _SAME = ("dimension", "box_size", "cell_size", "thickness")
+_ALIKE = ("mass_assignment", "periodic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +137,12 @@ def check_comparable(
     """
     if not candidates:
         raise RecipeError("compare: nothing to judge; give at least one candidate")
-    if truth.origin["fixed"].any():
-        raise RecipeError(
-            f"{truth.source}: fixed-amplitude simulations have no cosmic variance and cannot be the "
-            f"yardstick; judge by Gaussian ones"
-        )
+    for table in (truth, *simulated.values()):
+        if table.origin["fixed"].any():
+            raise RecipeError(
+                f"{table.source}: fixed-amplitude simulations have no cosmic variance and cannot be the "
+                f"yardstick; judge by Gaussian ones"
+            )
     for table in (*candidates.values(), *simulated.values()):
         check_same_kind(table, truth)
         shared = np.intersect1d(table.simulation, truth.simulation)
@@ -179,6 +181,13 @@ def _check_layout(table: StatisticsTable, truth: StatisticsTable) -> None:
     for key in _SAME:
         here, there = table.attributes.get(key), truth.attributes.get(key)
         if here is None or there is None or not math.isclose(here, there, rel_tol=1e-6):
+            raise LayoutError(
+                f"{table.source}: {key} = {here}, but {there} in {truth.source}; "
+                f"only fields of the same kind can be compared"
+            )
+    for key in _ALIKE:
+        here, there = table.attributes.get(key), truth.attributes.get(key)
+        if here != there and "none" not in (here, there):  # of plain arrays nobody knows
             raise LayoutError(
                 f"{table.source}: {key} = {here}, but {there} in {truth.source}; "
                 f"only fields of the same kind can be compared"

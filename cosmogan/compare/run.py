@@ -102,7 +102,7 @@ def compare(  # noqa: PLR0913  (a keyword for each option of the command)
             raise RecipeError(
                 "compare: many universes are judged by counterparts alone; leave the other out"
             )
-        refuse_fixed(_side(judge).fields)
+        refuse_fixed(_side(judge).fields, "as a yardstick")
         theory = None if lpt is None else _side(_read(lpt))
         made = _side(_read(subject))
         sides = {n: open_fields(s.fields) for n, s in others.items() if s.fields}

@@ -98,6 +98,12 @@ class Samples:
     classified: Classified | None = None
     scores: tuple[Scores, Scores] | None = None
 
+    @property
+    def alarms(self) -> list[str]:
+        """What is wrong though all statistics may be right: "novelty", "diversity"."""
+        parts = {"novelty": self.novelty, "diversity": self.diversity}
+        return [name for name, part in parts.items() if part is not None and part.alarm]
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers, without the values behind them."""
         parts: dict[str, Any] = {"why": dict(self.why)}
@@ -218,6 +224,8 @@ def _summary_of_copies(novelty: Novelty) -> dict[str, Any]:
     }
     return {
         **near,
+        "searched": novelty.searched,
+        "known": novelty.known,
         "pull": asdict(novelty.pull),
         "p_value": novelty.p_value,
         "alarm": novelty.alarm,

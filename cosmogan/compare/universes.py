@@ -48,10 +48,11 @@ class Universe:
     def score(self, statistic: str) -> Score:
         """Set the error of a statistic against what passes.
 
-        It passes if its whole interval does; the scatter of ln P counts as its ratio.
+        It passes if its whole interval does. The scatter of ln P may be too small by what passes bin by bin, and no
+        more too large.
         """
         found = self.results[statistic]
-        most = max(abs(edge - 1) for edge in found.tolerance)
+        most = min(abs(edge - 1) for edge in found.tolerance)
         return score(statistic, found.error, (-np.inf, most))
 
 
@@ -67,6 +68,8 @@ class Universes:
         Parameters that differ.
     draws : int
         Emulated fields for each simulated one.
+    simulations : int
+        Of the truth, whatever the redshift.
     each : tuple of Universe
         In the order of their parameters.
     rules : Rules
@@ -79,6 +82,7 @@ class Universes:
     truth: str
     names: tuple[str, ...]
     draws: int
+    simulations: int
     each: tuple[Universe, ...]
     rules: Rules
     extrapolated: bool = False
@@ -102,6 +106,10 @@ class Universes:
         """Return in how many universes a statistic has this outcome."""
         return sum(universe.score(statistic).outcome == outcome for universe in self.each)
 
+    def count_bins(self, statistic: str) -> int:
+        """Return in how many universes every judged bin of a statistic passes."""
+        return sum(universe.results[statistic].outcome == PASS for universe in self.each)
+
     def worst(self, statistic: str) -> Universe:
         """Return the universe in which a statistic is worst."""
         return self.each[int(np.argmax(self.errors(statistic)))]
@@ -112,7 +120,8 @@ class Universes:
             name: {outcome: self.count(name, outcome) for outcome in (PASS, CANNOT_TELL, FAIL)}
             for name in self.statistics
         }
-        return asdict(self) | {"counts": counts}
+        bins = {name: self.count_bins(name) for name in self.statistics}
+        return asdict(self) | {"counts": counts, "all_bins_pass": bins}
 
 
 def judge_universes(
@@ -170,6 +179,7 @@ def judge_universes(
         truth=truth.table.source,
         names=tuple(name for name, on in zip(names, varied, strict=True) if on),
         draws=draws.shape[1],
+        simulations=int(np.unique(truth.table.simulation[rows]).size),
         each=tuple(judge_one(at, point) for at, point in zip(members, points, strict=True)),
         rules=rules,
         extrapolated=made.fields.layout.extrapolated,

@@ -13,6 +13,7 @@ from cosmogan.compare.findings import (
     Candidate,
     Largest,
     Verdict,
+    conclude,
 )
 from cosmogan.compare.floor import Measured
 
@@ -39,6 +40,10 @@ NAMES = {
     "minkowski_3": "Minkowski functional V3",
 }
 """Statistics, in words."""
+_ALARMS = {
+    "novelty": "they resemble training fields, or each other, more than chance allows",
+    "diversity": "they are not as diverse as simulations",
+}
 _CANDIDATES = {"untrained": "the untrained network", "lognormal": "the lognormal field"}
 
 
@@ -47,21 +52,35 @@ def name_of(statistic: str) -> str:
     return NAMES.get(statistic, statistic.replace("_", " "))
 
 
-def headline(verdict: Verdict) -> str:
-    """Return the verdict in one sentence."""
-    about = verdict.about
+def headline(verdict: Verdict, samples: "Samples | None" = None) -> str:
+    """Return the verdict in one sentence, the look at the fields included."""
+    about, alarms = verdict.about, [] if samples is None else samples.alarms
+    outcome = conclude(about, alarms)
     boxes = plural(verdict.simulations, "held-out simulation")
     passed, failed, unsure = (about.count(o) for o in (PASS, FAIL, CANNOT_TELL))
     who = f"The {about.name} fields"
-    if about.outcome == PASS:
+    if outcome == PASS:
         return f"{who} pass: all {passed} judged bins agree with {boxes} within tolerance."
     rest = f"{passed} of {about.bins} judged bins agree within tolerance"
+    if outcome == FAIL and about.outcome != FAIL:
+        return f"{who} fail: {rest}, but {enumeration(_wrong_scores(about))}."
+    if outcome == CANNOT_TELL and about.outcome == PASS:
+        what = enumeration([_ALARMS[name] for name in alarms])
+        return f"{who} stay open: {rest}, but {what}."
     if about.outcome == FAIL:
         where = enumeration([name_of(n) for n, r in about.results.items() if r.outcome == FAIL])
         doubt = f", for {unsure} the {boxes} cannot tell" if unsure else ""
         verb = "lie" if failed > 1 else "lies"
         return f"{who} fail: {rest}, {failed} {verb} outside ({where}){doubt}."
     return f"{who} fail nowhere, but {boxes} cannot tell everywhere: {rest}, {unsure} stay open."
+
+
+def _wrong_scores(about: Candidate) -> list[str]:
+    return [
+        f"the {s.name} is {ratio(s.value.value)} ({interval(s.value)}; {s.lowest:g} to {s.highest:g} passes)"
+        for s in about.scorecard
+        if s.outcome == FAIL
+    ]
 
 
 def together(verdict: Verdict) -> str:
@@ -110,17 +129,20 @@ def lesson(verdict: Verdict) -> str:
     )
 
 
-def on_samples(samples: "Samples | None") -> list[tuple[bool, str]]:
-    """Return what a look at the fields found: whether it speaks for them, and in one sentence."""
+def on_samples(samples: "Samples | None") -> list[tuple[str, str]]:
+    """Return what a look at the fields found: a mark, and one sentence."""
     if samples is None:
         return []
     said = []
     if samples.novelty is not None:
-        said.append((not samples.novelty.alarm, _on_copies(samples.novelty)))
+        said.append(("fail" if samples.novelty.alarm else "pass", _on_copies(samples.novelty)))
     if samples.diversity is not None:
-        said.append((not samples.diversity.alarm, _on_diversity(samples.diversity)))
+        mark = "fail" if samples.diversity.alarm else "pass"
+        said.append((mark, _on_diversity(samples.diversity)))
     if samples.classified is not None:
-        said.append((not samples.classified.alarm, _on_classifier(samples.classified)))
+        found = samples.classified
+        mark = "fail" if found.alarm else "unsure" if found.silent else "pass"
+        said.append((mark, _on_classifier(found)))
     return said
 
 
@@ -128,7 +150,10 @@ def _on_copies(novelty: "Novelty") -> str:
     counts = novelty.training.suspects.size, novelty.others.suspects.size
     of = f"of {novelty.training.rows.size} fields"
     if not novelty.alarm:
-        return f"They are new: {of} none resembles a training field, or another, more than chance allows."
+        return (
+            f"They are new: {of} none resembles one of the {novelty.searched} training fields that were searched, "
+            f"of {novelty.known}, or another, more than chance allows."
+        )
     if not any(counts):
         return (
             f"They lean on their training fields: {of} all resemble them more than held-out ones."
@@ -151,10 +176,15 @@ def _on_diversity(found: "Diversity") -> str:
 
 
 def _on_classifier(found: "Classified") -> str:
-    auc = f"of two fields it picks the emulated one {percent(found.auc)} of the time"
+    range_ = f"{percent(found.low)} to {percent(found.high)}"
+    auc = f"of two fields it picks the emulated one {percent(found.auc)} of the time ({range_})"
+    chance_is = "where 50\u202f% is chance"
+    told = "" if found.control is None else f"; blurred simulations {percent(found.control.auc)}"
     if found.alarm:
-        return f"A fresh network can tell them: {auc}, where 50\u202f% is chance."
-    return f"A fresh network cannot tell them: {auc}, where 50\u202f% is chance."
+        return f"A fresh network can tell them: {auc}, {chance_is}{told}."
+    if found.silent:
+        return f"Whether a fresh network can tell them stays open: {auc}, {chance_is}{told}."
+    return f"A fresh network cannot tell them: {auc}, {chance_is}{told}."
 
 
 def on_pairs(pairs: "Pairs | None") -> list[tuple[str, str]]:
@@ -245,12 +275,16 @@ def on_universes(universes: "Universes") -> list[str]:
     well = [n for n in names if universes.count(n, PASS) == count]
     badly = [n for n in names if universes.count(n, FAIL)]
     headline = (
-        f"The {name_of(first)} of the emulated fields is within {percent(tolerance)} in "
-        f"{passed} of {count} held-out universes{''.join(f', {each}' for each in rest)}; at worst it is off by "
-        f"{percent(worst.results[first].error.value)}, at {name_universe(worst)}."
+        f"The mean error of the {name_of(first)} of the emulated fields is within {percent(tolerance)} in "
+        f"{passed} of {count} held-out universes{''.join(f', {each}' for each in rest)}; at worst it is "
+        f"{percent(worst.results[first].error.value)}, at {name_universe(worst)}. Every judged bin of it passes in "
+        f"{universes.count_bins(first)}."
     )
     everywhere = enumeration([name_of(n) for n in well]) or "nothing"
-    sentences = [headline, f"In every universe within tolerance: {everywhere}."]
+    sentences = [
+        headline,
+        f"In every universe within tolerance, in the mean over bins: {everywhere}.",
+    ]
     if universes.extrapolated:
         sentences.append("Some of these universes lie outside what the network was trained at.")
     if badly:

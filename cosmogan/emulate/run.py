@@ -23,7 +23,7 @@ from cosmogan.fields.store import (
     write_shard,
 )
 from cosmogan.models.theory import Theory
-from cosmogan.session import available_cpus, pool, scatter
+from cosmogan.session import pool, scatter
 
 ROWS = 128
 """Fields in a shard."""
@@ -70,7 +70,7 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     force : bool
         Answer outside the trained range too; the data set is then marked as extrapolated.
     workers : int, optional
-        Actors; by default one for each CPU. The bytes do not depend on it.
+        Actors; by default one for each CPU of the cluster. The bytes do not depend on it.
     progress : callable
         Told the number of fields made, and of all.
 
@@ -92,10 +92,13 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
     far = any(theory.outside(theory.parameters[row]) for row in np.unique(at))
     layout = replace(emulated_layout(emulator), extrapolated=far)
     shards = -(-count // ROWS)
+    out = Path(out).absolute()  # workers of a cluster stand elsewhere
+    weights = weights.absolute()
+    command = _command(weights, count, seed, kind, like, asked)
     create_folder(
         out,
         layout,
-        provenance("cosmogan emulate", str(emulator.weights.content["made_by"].get("recipe", ""))),
+        provenance(command, str(emulator.weights.content["made_by"].get("recipe", ""))),
         shards,
         _identity(weights, count, seed, kind, table, origin),
         expected_bytes=expected_bytes(layout, count, shards),
@@ -111,9 +114,8 @@ def emulate(  # noqa: PLR0913  (a keyword for each option of the command)
         for in_turn in [np.arange(rows.start, rows.stop)]
         for origin_of in [None if origin is None else origin[in_turn % len(origin)]]
     ]
-    actors = min(workers or available_cpus(), max(len(missing), 1))
     given = (str(weights), kind, theory)
-    for shard in pool(Maker, given, calls, actors=actors) if missing else ():
+    for shard in pool(Maker, given, calls, actors=workers) if missing else ():
         written.append(shard)
         done += shard.rows
         progress(done, count)
@@ -224,6 +226,23 @@ def _identity(
     like = "" if origin is None else f" {hashlib.sha256(origin.tobytes()).hexdigest()}"
     asked = hashlib.sha256(table.tobytes()).hexdigest()
     return hashlib.sha256(f"{digest} {count} {seed} {kind} {asked}{like}".encode()).hexdigest()[:16]
+
+
+def _command(
+    weights: Path,
+    count: int,
+    seed: int,
+    kind: Kind,
+    like: str | Path | None,
+    asked: dict[str, float],
+) -> str:
+    """Return the command that makes the same again, with the digest of the weights."""
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    values = ",".join(f"{name}={value!r}" for name, value in sorted(asked.items()))
+    options = {"like": like, "parameters": values}
+    rest = "".join(f" --{name} {value}" for name, value in options.items() if value)
+    made = f"cosmogan emulate --weights {weights.name} --kind {kind} --seed {seed} --count {count}"
+    return f"{made}{rest} (weights {digest[:16]})"
 
 
 def _rows(number: int, count: int) -> range:

@@ -6,6 +6,7 @@ said to be N slices; (n, N, N) are n slices and (n, N, N, N) are n cubes.
 
 import contextlib
 import functools
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ class ArraySet:
     told : Described
         The same, as it was said.
     origin : (n,) structured ndarray
-        Simulations are numbered by the content of the file.
+        Simulations are numbered by the content of the file, and the name of the data set if one was said.
     parameters : (n, 0) ndarray
         None are known.
     made_by : MadeBy
@@ -101,8 +102,9 @@ class ArraySet:
         self.sha256 = digest(path)
         self.origin = np.zeros(count, ORIGIN_DTYPE)
         self.origin["axis"] = self.origin["slab"] = -1
-        # Small enough to add to, and equal for equal files alone.
-        first = int(self.sha256[:14], 16)
+        # Small enough to add to, and equal for equal data alone.
+        content = hashlib.sha256(f"{self.sha256} {told.dataset or ''}".encode()).hexdigest()
+        first = int(content[:14], 16)
         self.origin["simulation"] = first + np.arange(count) // told.per_simulation
         self.origin["seed"] = self.origin["simulation"]
         self._scale, self._zero = self._conversion()

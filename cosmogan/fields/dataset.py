@@ -305,7 +305,7 @@ def read_head(path: Path) -> Head:
     except LayoutError as error:
         raise LayoutError(f"{path}: {error}") from None
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise LayoutError(f"{path}: {_explain(path, error)}; {AGAIN}") from error
+        raise LayoutError(f"{path}: {_explain(path, error)}") from error
 
 
 def require_planes(layout: Layout, start: int, stop: int) -> None:
@@ -360,10 +360,11 @@ def combine_crc32(first: int, second: int, length: int) -> int:
 
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
-        return "may not be read"
+        return "may not be read; ask its owner"
     if not h5py.is_hdf5(path):
-        return "not an HDF5 file"
-    return "truncated" if "truncated" in str(error) else f"damaged ({error})"
+        return "not an HDF5 file; give a name.fields folder, or measure a plain array with --box"
+    what = "truncated" if "truncated" in str(error) else f"damaged ({error})"
+    return f"{what}; {AGAIN}"
 
 
 def _multiply(matrix: Sequence[int], vector: int) -> int:

@@ -61,13 +61,18 @@ def clean_temporaries(folder: Path) -> None:
 
 def require_space(folder: Path, expected_bytes: int) -> None:
     """Raise `ResourceError` unless the disk of `folder` has room for `expected_bytes`."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    free = free_space(folder)
     if expected_bytes > free:
         raise ResourceError(
             f"{folder}: needs {expected_bytes / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free; "
             "make room or choose another output"
         )
+
+
+def free_space(folder: Path) -> int:
+    """Return the bytes that are free on the disk of a folder, which need not exist yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def digest(path: Path) -> str:

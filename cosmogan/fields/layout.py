@@ -65,9 +65,10 @@ class Layout:
     thickness : float
         Depth of a slice [Mpc/h]; for cubes the same as `box_size`.
     mass_assignment : {"none", "ngp", "cic", "tsc", "pcs"}
-        Window the particles were painted with; "none" for fields that were sampled.
+        Window the particles were painted with; of emulated fields, those of the fields they are like; "none" if
+        nothing was painted.
     particles : int
-        Particles per side of the parent box; 0 if there were none or nobody knows.
+        Particles per side of the parent box, likewise; 0 if there were none or nobody knows.
     periodic : bool
         Whether opposite faces of a sample touch.
     fixed : bool

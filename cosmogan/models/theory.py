@@ -23,7 +23,7 @@ from cosmogan.errors import RecipeError
 from cosmogan.mesh import window_transform
 
 LINE_OF_SIGHT = 512
-"""Wavenumbers of the projection integral."""
+"""Wavenumbers of the projection integral, at least."""
 K = np.geomspace(1e-4, 20, 600)
 """Wavenumbers of the spectra [h/Mpc]; wiggles of baryons are straight between them to 0.1 %."""
 MARGIN = 0.01
@@ -195,7 +195,8 @@ class Theory:
         return projected
 
     def _line_of_sight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        edges = np.linspace(0, 6 * np.pi / self.cell_size, LINE_OF_SIGHT + 1)
+        points = max(LINE_OF_SIGHT, 8 * self.thickness)  # two between zeros of the window of a slab
+        edges = np.linspace(0, 6 * np.pi / self.cell_size, points + 1)
         z = (edges[1:] + edges[:-1]) / 2
         half = z * self.cell_size / 2
         slab = np.sin(self.thickness * half) / (self.thickness * np.sin(half))

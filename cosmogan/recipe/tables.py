@@ -128,6 +128,11 @@ class SimulateTable(Table):
             raise ValueError(
                 f"mesh = {self.mesh} and particles = {self.particles}: one must divide the other"
             )
+        if self.grid > self.particles:
+            raise ValueError(
+                f"grid = {self.grid} has more cells than particles = {self.particles}: the lattice would be "
+                "learnt; take as many particles at least"
+            )
         if not self.redshifts or max(self.redshifts) >= self.start_redshift:
             raise ValueError("redshifts must be given and lie below start_redshift")
         return self
@@ -161,9 +166,9 @@ class TrainTable(Table):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """In which the wide convolutions compute while networks learn; weights, losses and what is emulated stay
     float32. `auto` takes bfloat16 where all processors have it, which is faster."""
-    generator_widths: tuple[Count, ...] = (48, 64)
+    generator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (48, 64)
     """Channels of the generator, from fine to coarse."""
-    discriminator_widths: tuple[Count, ...] = (32, 64, 96, 96)
+    discriminator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 64, 96, 96)
     """Channels of the discriminator, from fine to coarse."""
     predictor_width: Count = 48
     """Channels of the network that predicts the mean."""
@@ -319,6 +324,17 @@ class Recipe(Table):
         return self
 
     @model_validator(mode="after")
+    def _networks_fit_the_grid(self) -> Self:
+        for name in ("generator_widths", "discriminator_widths"):
+            levels, grid = len(getattr(self.train, name)), self.simulate.grid
+            if grid % 2**levels:
+                raise ValueError(
+                    f"train.{name}: {levels} levels halve the grid as often, and simulate.grid = {grid} is not "
+                    f"divisible by {2**levels}; name fewer widths or change the grid"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _corners_are_cosmologies(self) -> Self:
         ranges = self.points.ranges.given() if self.points else {}
         for corner in itertools.product(*ranges.values()):
@@ -345,7 +361,10 @@ def explain(error: ValidationError) -> str:
         return f"{key}: unknown key; {_nearest(where)}"
     if first["type"] == "missing":
         return f"{key}: missing; give it a value"
-    return f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}; correct it"
+    given = (
+        "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    )  # a rule of several keys
+    return f"{key}{given}: {first['msg'].removeprefix('Value error, ')}; correct it"
 
 
 def _nearest(where: list[str]) -> str:

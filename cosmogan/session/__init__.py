@@ -171,7 +171,7 @@ def pool(
     arguments: tuple[Any, ...],
     calls: Sequence[tuple[Any, ...]],
     *,
-    actors: int,
+    actors: int | None = None,
     resources: Mapping[str, float] = {"num_cpus": 1},
     retries: int = _RETRIES,
     progress: Progress = lambda _done, _total: None,
@@ -186,8 +186,9 @@ def pool(
         Of `make`.
     calls : sequence of tuple
         Positional arguments of each call. One is made again if its process dies.
-    actors : int
-        Processes; each is handed two calls at a time.
+    actors : int, optional
+        Processes; each is handed two calls at a time. Never more than the cluster has room for, as many as
+        that, and calls, by default.
     resources : mapping
         What each process occupies, as Ray names it: ``num_cpus``, ``num_gpus``.
     retries, progress
@@ -208,7 +209,8 @@ def pool(
 
         options = {"max_restarts": retries, "max_task_retries": retries, **resources}
         actor = ray.remote(**options)(_Holder)
-        held = [actor.remote() for _ in range(actors)]
+        room = min(actors or len(calls), len(calls), _room(resources))
+        held = [actor.remote() for _ in range(room)]
         # Ray resolves what a call needs again wherever it is repeated, and not what a birth needs.
         how = ray.put((make, arguments))
         try:
@@ -217,6 +219,20 @@ def pool(
         finally:
             for holder in held if ray.is_initialized() else ():
                 ray.kill(holder)
+
+
+def _room(resources: Mapping[str, float]) -> int:
+    """Return how many processes that occupy so much the cluster holds: Ray would wait for more for ever."""
+    import ray
+
+    names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    found = ray.cluster_resources()
+    room = [found.get(names[key], 0) / each for key, each in resources.items() if each]
+    if room and min(room) < 1:
+        raise ResourceError(
+            f"Ray: no node of this cluster has {dict(resources)}; start one that has"
+        )
+    return int(min(room, default=1))
 
 
 def _connected() -> bool:

@@ -114,7 +114,8 @@ def simulate(
     ResourceError
         If the disk is too full.
     """
-    paths = {split: Path(folder) / f"{split}.fields" for split in splits}
+    here = Path(folder).absolute()  # workers of a cluster stand elsewhere
+    paths = {split: here / f"{split}.fields" for split in splits}
     missing = {split: _begin(recipe, split, path) for split, path in paths.items()}
     written: dict[str, list[Shard]] = {str(path): [] for path in paths.values()}
     total = sum(len(boxes(recipe, split, path)) for split, path in paths.items())

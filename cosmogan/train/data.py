@@ -77,7 +77,7 @@ class TrainingFields:
     def at(self, cursors: Sequence[int]) -> Batch:
         """Return the fields at cursors."""
         index = np.array([self._index(c) for c in cursors])
-        y = to_tensor(self.fields[index], self.scaling)
+        y = to_tensor(self.fields.read_checked(index), self.scaling)
         layout = self.fields.layout
         turns = [
             draw_orientation(derive_seed(self.seed, 3, c), layout.dimension, layout.grid)

@@ -130,5 +130,8 @@ def _seen(fields: FieldSet, most: int) -> dict[str, Statistic]:
     rows = spread(fields, most)
     blocks = np.array_split(rows, -(-len(rows) // _AT_A_TIME))
     return battery.join(
-        [battery.measure(fields[block], fields.layout.box_size, SEEN) for block in blocks]
+        [
+            battery.measure(fields.read_checked(block), fields.layout.box_size, SEEN)
+            for block in blocks
+        ]
     )

@@ -45,7 +45,7 @@ class Material:
         self.layout, self.theory = sides[0].layout, plan.theory
         self.latent = make_latent(plan.latent, plan.theory, self.layout.grid, plan.boxes)
         self._some = spread(sides[0])
-        self.sample: NDArray[np.float32] = sides[0][self._some]
+        self.sample: NDArray[np.float32] = sides[0].read_checked(self._some)
         self.scaling = Scaling.fit(self.sample, plan.density_scale)
         self.training, self.validation = (
             TrainingFields(side, self.scaling, plan.theory, plan.seed) for side in sides

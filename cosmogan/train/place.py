@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from cosmogan.errors import CosmoganError, ResourceError, TrainingError
 from cosmogan.train.reading import Reading, Referee
@@ -81,15 +81,33 @@ class Place:
         """Return one decision for all workers."""
         return self.anywhere(self.first and self.stopped())
 
+    def gather(self, mine: Result) -> list[Result]:
+        """Return what each worker has, small enough for a message."""
+        everyone = [mine] * self.world
+        if self.world > 1:
+            dist.all_gather_object(everyone, mine)
+        return everyone
+
+    def require_equal(
+        self, networks: Sequence[nn.Module | None], shown: int, folder: object
+    ) -> None:
+        """Raise `TrainingError` on every worker if their clocks or networks differ."""
+        sums = [p.detach().double().sum() for n in networks if n for p in n.parameters()]
+        mine = torch.stack([*sums, sums[0].new_tensor(shown)])
+        mean = self.reduce(mine.clone())
+        if self.anywhere(not torch.allclose(mine, mean, rtol=1e-12, atol=1e-12)):
+            raise TrainingError(
+                f"{folder}: the workers' networks differ; give the same command again, and "
+                "look whether all workers see the same folder"
+            )
+
     def together(self, act: Callable[[], Result]) -> Result:
         """Do what may fail on one worker alone; then all raise, and none waits for the others.
 
         Raises
         ------
         CosmoganError
-            What `act` raised here.
-        TrainingError
-            If it failed elsewhere.
+            What `act` raised on the first worker on which it failed.
         """
         failure: CosmoganError | None = None
         try:
@@ -98,9 +116,7 @@ class Place:
             failure = error
         if not self.anywhere(failure is not None):
             return result
-        raise failure or TrainingError(
-            f"worker {self.rank}: another worker failed; its message says why"
-        )
+        raise next(found for found in self.gather(failure) if found is not None)
 
 
 class LogFile:

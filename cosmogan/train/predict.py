@@ -30,7 +30,7 @@ from cosmogan.models.seeds import derive_seed
 from cosmogan.models.summaries import squared_modes
 from cosmogan.models.theory import Theory
 from cosmogan.train.checkpoints import Checkpoints
-from cosmogan.train.data import TrainingFields, to_tensor
+from cosmogan.train.data import Batch, TrainingFields, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import load_moments, moments, predictor_shape
 from cosmogan.train.place import Place
@@ -90,6 +90,7 @@ class Lesson:
             If what is there belongs to another training.
         """
         self.place.together(self._resume)
+        self.place.require_equal([self.predictor], self.shown, self.folder)
         while self.shown < self.plan.predictor_images:
             self._step()
             last = self.shown >= self.plan.predictor_images
@@ -113,8 +114,16 @@ class Lesson:
         training fields; then of the density over its mean, P what theory expects at its parameters. 1 is who
         predicts the mean everywhere.
         """
-        real, device = side.at(cursors), self.place.device
-        latents = orient(self.source.latents(real.origins, real.rows), real.orientations).to(device)
+        return self._errors(*self._given(side, cursors))
+
+    def _given(self, side: TrainingFields, cursors: Sequence[int]) -> tuple[Batch, Tensor]:
+        """Read fields at cursors and what they are predicted from, as they are turned."""
+        real = side.at(cursors)
+        return real, orient(self.source.latents(real.origins, real.rows), real.orientations)
+
+    def _errors(self, real: Batch, latents: Tensor) -> tuple[Tensor, Tensor]:
+        device = self.place.device
+        latents = latents.to(device)
         means = self.predictor(latents, (), self.source.conditions(real.rows, device))
         truth, expected = real.fields.to(device), self.spectra.at(real.rows).to(device)
         density = self.material.scaling.inverse
@@ -132,7 +141,9 @@ class Lesson:
         batch = self.plan.batch
         world, rank = self.place.world, self.place.rank
         numbers = range(rank * batch // world, (rank + 1) * batch // world)
-        loss, _ = self.error(self.material.training, [self.shown + i for i in numbers])
+        cursors = [self.shown + i for i in numbers]
+        given = self.place.together(lambda: self._given(self.material.training, cursors))
+        loss, _ = self._errors(*given)
         torch.autograd.backward(loss.sum())
         rate = cosine(LEARNING_RATE, LEARNING_RATE / 20, self.shown / self.plan.predictor_images)
         found = move(self.adam, rate, self.place.reduce, loss.detach().sum())

@@ -112,7 +112,7 @@ def paired_exam(validation: FieldSet, theory: Theory) -> Exam:
     chosen = spread(validation, FIELDS)
     rows = rows_of(validation, theory)[chosen]
     corner = corners(theory, rows)
-    truth = validation[chosen]
+    truth = validation.read_checked(chosen)
     return Exam(validation.origin[chosen], rows.tolist(), truth, (corner, corner), paired=True)
 
 
@@ -125,7 +125,7 @@ def free_exam(
     per cent in the bispectrum, and would choose by luck.
     """
     held = [(fields, spread(fields)) for fields in (training, validation)]
-    truth = np.concatenate([fields[some] for fields, some in held])
+    truth = np.concatenate([fields.read_checked(some) for fields, some in held])
     # at the parameters of the truth, as often
     rows = np.concatenate([rows_of(fields, theory)[some] for fields, some in held])
     asked = rows[np.arange(FIELDS) * len(rows) // FIELDS]

@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import starmap
 from pathlib import Path
@@ -48,6 +49,7 @@ _HOPELESS = (
     errors.CheckpointError,
     errors.LayoutError,
     errors.RecipeError,
+    errors.ResourceError,
 )
 OUTCOME = "outcome.json"
 """How the workers ended; rank 0 writes it."""
@@ -85,7 +87,7 @@ def train(
     before = recipe.train.predictor_images
     weights, flag = run / "weights.safetensors", run / "stop"
     wanted = identity(recipe, *_sides(Path(folder)))
-    if weights.exists() and load_weights(weights).content["training"]["identity"] == wanted:
+    if weights.exists() and _identity_of(weights) == wanted:
         shutil.rmtree(run / "boxes", ignore_errors=True)  # killed before it could
         return weights
     for stale in (flag, run / OUTCOME):
@@ -98,11 +100,21 @@ def train(
                 displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
-    if outcome.get("complete") or "error" in outcome:  # nobody will go on from here
+    if outcome.get("complete") or outcome.get("error") == "TrainingError":  # nobody will go on
         shutil.rmtree(plan.boxes, ignore_errors=True)
     _raise(outcome, run)
     progress(*work_done(images, before, images))
     return weights
+
+
+def _identity_of(weights: Path) -> str:
+    """Return whose finished weights these are."""
+    try:
+        return str(load_weights(weights).content["training"]["identity"])
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; or delete {weights.parent}, and the same command trains anew"
+        ) from error
 
 
 def gather(recipe: Recipe, folder: Path) -> Training:
@@ -270,12 +282,15 @@ def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:
         ),
     )
     try:
-        trainer.fit()
+        with ThreadPoolExecutor(
+            1
+        ) as elsewhere:  # in the main thread Ray takes SIGINT, and no checkpoint is written
+            elsewhere.submit(trainer.fit).result()
     except ray.train.TrainingFailedError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1]
         raise ResourceError(
-            f"{plan.parent}: workers died {FAILURES + 1} times ({reason}); "
-            "look for too little memory, then give the same command again"
+            f"{plan.parent}: workers failed {FAILURES + 1} times ({reason}); "
+            "look there for the cause, or for too little memory, then give the same command again"
         ) from error
     return read_json(plan.parent / OUTCOME)
 

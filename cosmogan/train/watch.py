@@ -54,6 +54,9 @@ SEEN = ("power", "pdf")
 """Statistics by which fields are compared."""
 KNOWN = 8192
 """At most so many training fields are compared."""
+FILLED = 0.1
+"""Share of the validation fields that must fill a bin of the distribution for it to count: where hardly any has a
+cell, one cell would be a distance without bounds, and hide that fields are alike."""
 COPIED = 0.1
 """Share of fields whose distance to the nearest training field is asked."""
 
@@ -72,7 +75,8 @@ class Watch:
     def __init__(
         self, training: Mapping[str, Statistic], validation: Mapping[str, Statistic]
     ) -> None:
-        raw = _features(validation)
+        self._filled = (validation["pdf"].samples > 0).mean(axis=0) >= FILLED
+        raw = self._features(validation)
         self.centre, self.scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
         self.training, self.validation = self._standard(training), self._standard(validation)
         among = _others(self.validation)
@@ -97,8 +101,13 @@ class Watch:
         return float(np.quantile(cdist(fields, self.training).min(axis=1), COPIED))
 
     def _standard(self, of: Mapping[str, Statistic]) -> _Array:
-        standard: _Array = (_features(of) - self.centre) / self.scale
+        standard: _Array = (self._features(of) - self.centre) / self.scale
         return standard
+
+    def _features(self, of: Mapping[str, Statistic]) -> _Array:
+        power, cells = of["power"].samples, of["pdf"].samples[:, self._filled]
+        rooted = np.sqrt(np.maximum(cells, 0))
+        return np.concatenate([np.log(np.maximum(power, 1e-30)), rooted], axis=1)
 
 
 def differ(
@@ -119,11 +128,6 @@ def alarms(numbers: Mapping[str, float], *, late: bool = True) -> list[str]:
     return [
         name for name, value in asked.items() if not RANGES[name][0] <= value <= RANGES[name][1]
     ]
-
-
-def _features(of: Mapping[str, Statistic]) -> _Array:
-    power, cells = of["power"].samples, of["pdf"].samples
-    return np.concatenate([np.log(np.maximum(power, 1e-30)), np.sqrt(np.maximum(cells, 0))], axis=1)
 
 
 def _others(fields: _Array) -> _Array:

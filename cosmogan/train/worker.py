@@ -26,7 +26,7 @@ import torch
 import torch.distributed as dist
 
 from cosmogan.errors import CosmoganError, ResourceError, TrainingError
-from cosmogan.models.generator import Generator
+from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.weights import save_weights
 from cosmogan.train.checkpoints import Checkpoints
 from cosmogan.train.data import check_origins
@@ -38,7 +38,7 @@ from cosmogan.train.place import LogFile, Place, device_of, keep_memory, rounds
 from cosmogan.train.plan import Training
 from cosmogan.train.predict import Lesson
 from cosmogan.train.reading import Reading
-from cosmogan.train.step import schedule, step
+from cosmogan.train.step import Pairs, schedule, step
 from cosmogan.train.watch import EARLY, RANGES, alarms
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ def train(plan: Training, place: Place | None = None) -> bool:
     """
     here = place or Place()
     keep_memory()
+    torch.backends.cudnn.allow_tf32 = False  # float32 is what the weights say they learnt in
+    torch.backends.cudnn.deterministic = True
     torch.set_num_threads(plan.threads)
     loop = begin(plan, here)
     return loop is not None and loop.run()
@@ -101,12 +103,15 @@ def begin(plan: Training, place: Place) -> "Loop | None":
         )
     place.rounded = rounds(plan.precision, place)
     material = place.together(lambda: Material(plan))
+    shape = place.together(lambda: generator_shape(plan, material.layout, material.latent.channels))
+    if plan.paired:
+        place.together(lambda: check_origins(material.training, material.source(shape)))
     lesson = None
     if plan.predictor_images:
         lesson = place.together(lambda: Lesson(plan, place, material))
         if not lesson.learn():
             return None
-    return place.together(lambda: Loop(plan, place, material, lesson))
+    return place.together(lambda: Loop(plan, place, material, shape, lesson))
 
 
 class Loop:
@@ -120,6 +125,8 @@ class Loop:
         Where this process stands.
     material : Material
         Fields and latents.
+    shape : GeneratorShape
+        Of the generator.
     lesson : Lesson, optional
         What came before: its predictor, and the time it took.
     """
@@ -129,13 +136,13 @@ class Loop:
         plan: Training,
         place: Place,
         material: Material,
+        shape: GeneratorShape,
         lesson: Lesson | None = None,
     ) -> None:
         self.plan, self.place = plan, place
         self.folder = Path(plan.folder)
         self.checkpoints = Checkpoints(self.folder / "checkpoints", plan, place)
         self.layout = material.layout
-        shape = generator_shape(plan, material.layout, material.latent.channels)
         self.source = material.source(shape, lesson.predictor if lesson else None)
         known = material.known(self.source) if plan.paired else None
         self.networks = build_networks(
@@ -148,8 +155,6 @@ class Loop:
             rounded=place.rounded,
         )
         self.feed = Feed(plan, material.training, self.source, place)
-        if plan.paired:
-            check_origins(material.training, self.source)
         self.examiner = Examiner(plan, material, self.source, place.device) if place.first else None
         self.best, self.untrained = math.inf, math.inf
         self.smoothed = math.log(2)
@@ -190,10 +195,11 @@ class Loop:
 
     def _step(self) -> None:
         before, cpu_before = time.monotonic(), time.process_time()
+        judged, persuaded = self.place.together(self._pairs)
         judgement, pairing = step(
             self.networks,
-            self.feed.share(0, self.networks.shown),
-            self.feed.share(1, self.networks.shown),
+            judged,
+            persuaded,
             schedule(self.plan, self.networks.shown),
             batch=self.plan.batch,
             reduce=self.place.reduce,
@@ -213,6 +219,11 @@ class Loop:
                 cpu_seconds=self.cpu_seconds,
                 images_per_second=self.networks.shown / max(self.seconds - self.before, 1e-9),
             )
+
+    def _pairs(self) -> tuple[Pairs, Pairs]:
+        """Return this worker's share of the two batches of a step."""
+        judged, persuaded = (self.feed.share(role, self.networks.shown) for role in (0, 1))
+        return judged, persuaded
 
     def _watch(self, pairing: float) -> None:
         if not math.isfinite(pairing):
@@ -262,16 +273,8 @@ class Loop:
             observer.reading(reading, fields, self.examiner.referee)
 
     def _compare_workers(self) -> None:
-        """Raise TrainingError on every worker if their clocks or networks differ."""
         networks = self.networks.generator, self.networks.discriminator, self.source.predictor
-        sums = [p.detach().double().sum() for n in networks if n for p in n.parameters()]
-        mine = torch.stack([*sums, sums[0].new_tensor(self.networks.shown)])
-        mean = self.place.reduce(mine.clone())
-        if self.place.anywhere(not torch.allclose(mine, mean, rtol=1e-12, atol=1e-12)):
-            raise TrainingError(
-                f"{self.folder}: the workers' networks differ; give the same command again, and "
-                "look whether all workers see the same folder"
-            )
+        self.place.require_equal(networks, self.networks.shown, self.folder)
 
     def _save_weights(
         self, name: str, reading: Reading | None, predictor: Generator | None

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmogan.compare.classifier import Classifier, Side, classify, split
-from cosmogan.compare.placements import Scores, weigh
+from cosmogan.compare.classifier import BLURRED, Classifier, Side, blur, classify, split
+from cosmogan.compare.placements import HEARD, Scores, weigh
 from cosmogan.errors import LayoutError, RecipeError, SplitError, TrainingError
 from tests.compare import damage
 from tests.compare.test_floor import lognormal_fields
@@ -209,3 +209,33 @@ def test_scales_that_are_not_judged_are_not_seen():
         network = Classifier(32, 2, k_max=k_max).eval()
         scores = [network(field).detach() for field in (y, y + wave)]
         assert torch.allclose(*scores, atol=1e-4) == same
+
+
+@pytest.mark.parametrize("k_max", [0.5, 1.0])
+def test_a_blur_lowers_the_power_as_it_says_and_keeps_the_mean(rng, k_max):
+    fields = lognormal_fields(rng, 40)
+    soft = blur(fields, k_max)
+    grid = fields.shape[-1]
+    power = [(np.abs(np.fft.rfft2(f)) ** 2).mean(axis=0) for f in (fields, soft)]
+    ratio = power[1] / power[0]
+    assert ratio[0, round(k_max * grid / 2)] == pytest.approx(1 - BLURRED, rel=0.02)
+    assert ratio[0, 1] == pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(soft.mean(), fields.mean(), rtol=1e-3)
+    assert soft.min() >= 0
+
+
+def test_a_network_that_learns_nothing_is_found_deaf():
+    """Its silence says nothing, whatever it was to tell apart."""
+    found = classify(*sides(), steps=1)
+    assert found.control.low < HEARD
+    assert not found.alarm
+    assert found.silent
+
+
+def test_silence_of_few_simulations_means_nothing(rng):
+    one, other = scores(rng, 60, 6), scores(rng, 60, 6)
+    heard = weigh(scores(rng, 60, 6, 5.0), other)
+    assert heard.alarm
+    assert not weigh(one, other, control=heard).silent
+    assert weigh(one, other, control=weigh(one, other)).silent
+    assert weigh(scores(rng, 2, 6), scores(rng, 2, 6), control=heard).silent

@@ -76,6 +76,15 @@ def test_fields_of_another_kind_are_refused(run, key):
         refused(replace(run["emulated"], attributes=other), run["test"])
 
 
+def test_another_window_is_refused_where_both_are_known(run):
+    def painted(name, window):
+        return replace(run[name], attributes={**run[name].attributes, "mass_assignment": window})
+
+    refused(painted("emulated", "none"), painted("test", "cic"))
+    with pytest.raises(LayoutError, match="emulated: mass_assignment = tsc, but cic in test"):
+        refused(painted("emulated", "tsc"), painted("test", "cic"))
+
+
 def test_other_bins_are_refused(run):
     power = replace(run["emulated"]["power"], coordinate=run["emulated"]["power"].coordinate * 1.01)
     shifted = replace(run["emulated"], statistics={**run["emulated"].statistics, "power": power})
@@ -108,6 +117,10 @@ def test_fixed_amplitudes_are_no_yardstick(run):
     origin["fixed"] = True
     with pytest.raises(RecipeError, match="no cosmic variance"):
         refused(run["emulated"], replace(run["test"], origin=origin))
+    origin = run["train"].origin.copy()
+    origin["fixed"] = True
+    with pytest.raises(RecipeError, match="train: fixed-amplitude"):
+        refused(run["emulated"], run["test"], {"training": replace(run["train"], origin=origin)})
 
 
 def test_nothing_to_judge_is_an_error(run):

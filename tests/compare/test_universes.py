@@ -107,6 +107,23 @@ def test_what_is_wrong_in_one_universe_is_seen_there_alone(wrong):
     assert counted[2] == 1
 
 
+def test_a_mean_that_passes_hides_no_bin(right):
+    """A quarter of the bins are far off, and the mean is inside."""
+    first, *rest = right.each
+    power = first.results["power"]
+    bins = tuple(replace(b, outcome=FAIL) if i == 0 else b for i, b in enumerate(power.bins))
+    off = replace(power, bins=bins, outcome=FAIL)
+    results = {**first.results, "power": off}
+    changed = replace(right, each=(replace(first, results=results), *rest))
+    assert changed.count("power", PASS) == right.count("power", PASS)
+    assert changed.count_bins("power") <= 3
+    assert f"passes in {changed.count_bins('power')}." in words.on_universes(changed)[0]
+
+
+def test_the_scatter_may_be_as_much_too_small_as_in_one_universe(right):
+    assert right.each[0].score("scatter").highest == pytest.approx(1 - RULES.scatter[0])
+
+
 def test_a_universe_is_judged_as_if_there_were_no_others(worlds, truth):
     """The same numbers as those of the pairs of this universe alone."""
 

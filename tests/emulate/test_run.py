@@ -1,5 +1,6 @@
 """Emulation through Ray, on a network that knows nothing."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -118,6 +119,15 @@ def test_the_lognormal_fields_are_another_data_set(run, tmp_path, ray_session):
     lognormal = emulate(run, tmp_path / "b.fields", count=8, seed=7, kind="lognormal")
     assert not np.array_equal(trained[:], lognormal[:])
     np.testing.assert_array_equal(lognormal[:], load(run, "lognormal").sample(8, 7).fields)
+
+
+def test_the_data_set_says_what_made_it(run, tmp_path, ray_session):
+    """Enough to make it again, and to tell a yardstick from the network."""
+    made = emulate(run, tmp_path / "a.fields", seed=5, count=20, kind="lognormal").made_by
+    assert "--kind lognormal --seed 5 --count 20" in made.command
+    digest = hashlib.sha256((run / "untrained.safetensors").read_bytes()).hexdigest()[:16]
+    trained = hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    assert digest in made.command or trained in made.command
 
 
 def test_another_request_for_the_same_output_is_refused(run, tmp_path, ray_session):

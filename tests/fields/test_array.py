@@ -267,8 +267,11 @@ def test_two_data_sets_of_a_file_have_two_names(tmp_path):
     path = tmp_path / "two.h5"
     with h5py.File(path, "w") as file:
         file["z0"], file["deep/z1"] = density(8, 8), density(8, 8)
-    names = {opened(path, dataset=name).name for name in ("z0", "deep/z1")}
-    assert names == {"two.h5-z0", "two.h5-deep-z1"}
+    both = [opened(path, dataset=name) for name in ("z0", "deep/z1")]
+    assert {one.name for one in both} == {"two.h5-z0", "two.h5-deep-z1"}
+    assert not np.intersect1d(*(one.origin["simulation"] for one in both)).size
+    again = opened(path, dataset="z0")
+    np.testing.assert_array_equal(again.origin["simulation"], both[0].origin["simulation"])
 
 
 def test_plain_is_what_does_not_say_that_it_obeys_the_contract(tmp_path):

@@ -624,8 +624,8 @@ def _scrambled(path):
     ("damage", "rule", "remedy"),
     [
         (_truncate, "truncated", "delete it"),
-        (_foreign_text, "not an HDF5 file", "delete it"),
-        (_empty, "not an HDF5 file", "delete it"),
+        (_foreign_text, "not an HDF5 file", "give a name.fields folder"),
+        (_empty, "not an HDF5 file", "give a name.fields folder"),
         (_foreign_hdf5, "not a cosmogan-fields file", "convert it"),
         (_future, "format version 2, but this cosmogan reads 1", "newer cosmogan"),
         (_scrambled, "", ""),

@@ -23,7 +23,7 @@ def wavevectors(grid, cell, dimension):
     return list(np.meshgrid(*[full] * (dimension - 1), half, indexing="ij", sparse=True))
 
 
-@pytest.mark.parametrize("thickness", [1, 2, 5])
+@pytest.mark.parametrize("thickness", [1, 2, 5, 256])
 def test_white_theory_meets_the_integrals_of_its_windows(make_theory, thickness):
     """CIC: sum of sinc^4 over aliases is 1 - 2/3 sin^2; planes overlap by 2/3 and 1/6 of a cell."""
     theory = make_theory(thickness=thickness)

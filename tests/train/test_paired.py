@@ -17,7 +17,9 @@ from cosmogan.models.weights import load_weights
 from cosmogan.train import examine, reading
 from cosmogan.train.data import TrainingFields, check_origins
 from cosmogan.train.material import Material
+from cosmogan.train.networks import generator_shape
 from cosmogan.train.place import Place
+from cosmogan.train.predict import Lesson
 from cosmogan.train.worker import Loop, begin, train
 
 KINDS = ["gaussian", "lpt"]
@@ -80,8 +82,9 @@ def test_seeds_of_other_boxes_are_refused_at_several_redshifts_too(
         check_origins(data, source)
 
 
-def test_a_training_on_made_up_seeds_does_not_begin(plans):
-    made_up = replace(plans["gaussian"], latent=LatentShape(kind="lpt"))
+def test_a_training_on_made_up_seeds_does_not_begin(plans, monkeypatch):
+    monkeypatch.setattr(Lesson, "learn", lambda _: pytest.fail("it learns already"))
+    made_up = replace(plans["gaussian"], latent=LatentShape(kind="lpt"), predictor_images=96)
     with pytest.raises(TrainingError, match="do not follow the initial conditions"):
         train(made_up)
 
@@ -104,8 +107,10 @@ def test_orientations_and_origins_are_those_of_the_fields(make_pair, simulated, 
 @pytest.mark.parametrize("role", [0, 1])
 def test_the_shares_of_two_workers_are_that_of_one(plans, kind, role):
     plan = replace(plans[kind], predictor_images=0)
+    material = Material(plan)
+    shape = generator_shape(plan, material.layout, material.latent.channels)
     alone, *pair = (
-        Loop(plan, Place(rank=rank, world=world), Material(plan)).feed.share(role, 0)
+        Loop(plan, Place(rank=rank, world=world), material, shape).feed.share(role, 0)
         for rank, world in ((0, 1), (0, 2), (1, 2))
     )
 

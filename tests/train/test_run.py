@@ -102,13 +102,14 @@ def test_two_workers_and_one_come_to_the_same_network(folder, ray_session):
         np.testing.assert_allclose(together[f"average.{name}"], tensor, rtol=1e-3, atol=1e-5)
 
 
-def test_a_signal_leads_to_a_checkpoint_and_the_same_command_continues(folder, ray_session):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leads_to_a_checkpoint_and_the_same_command_continues(folder, ray_session, number):
     long = recipe(images=800, validate_every=800)
 
     def interrupt(done, _total):
         if done >= 40 and not sent:
             sent.append(done)
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     sent: list[int] = []
     assert threading.current_thread() is threading.main_thread()

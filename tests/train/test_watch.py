@@ -113,3 +113,12 @@ def test_every_number_has_an_end_to_what_is_well(name):
     for edge, out in ((low, low - 1e-6), (high, high + 1e-6)):
         if np.isfinite(edge):
             assert alarms({name: out}) == [name]
+
+
+def test_a_cell_that_no_simulated_field_has_hides_no_collapse(watch):
+    """Where the distribution of the simulations is empty, one cell is no distance."""
+    few = lognormal(10, np.random.default_rng(3))
+    rng = np.random.default_rng(5)
+    shaken = np.tile(few, (15, 1, 1)) * np.exp(0.01 * rng.standard_normal((150, 16, 16)))
+    shaken[::2, 0, 0] = 300.0 * rng.uniform(0.5, 1, 75)  # far beyond the densest cell
+    assert "pair_distance" in alarms(watch.look(measure(shaken.astype(np.float32))))
