@@ -23,7 +23,7 @@ from cosmogan.compare.diversity import Diversity, Stratum, diversity
 from cosmogan.compare.novelty import Novelty, find_copies
 from cosmogan.compare.placements import Classified
 from cosmogan.compare.rules import Rules
-from cosmogan.compare.samples import CLASSIFIED, Samples, Side, answer, features
+from cosmogan.compare.samples import CLASSIFIED, Samples, Side, answer, features, in_memory
 from cosmogan.compare.units import Numbered
 from cosmogan.errors import RecipeError
 from cosmogan.fields.dataset import FieldSet, Progress
@@ -115,7 +115,10 @@ def _look_for_copies(
         for side, at in ((made, _of(made, half[0])), (truth, _of(truth, half[1])))
     )
     learned = Numbered(fields=training, simulation=training.origin["simulation"])
-    return find_copies(emulated, learned, unseen, seed=rules.seed)
+    room = in_memory(training)
+    return find_copies(
+        emulated, learned, unseen, most=min(256, room), targets=min(512, room), seed=rules.seed
+    )
 
 
 def _compare_features(
@@ -153,7 +156,8 @@ def _classify(
 
     def some(side: Side, of: Simulations) -> classifier.Side:
         rows = _of(side, of)
-        rows = rows[np.linspace(0, rows.size - 1, min(CLASSIFIED, rows.size)).astype(np.intp)]
+        number = min(CLASSIFIED, rows.size, in_memory(side.fields))
+        rows = rows[np.linspace(0, rows.size - 1, number).astype(np.intp)]
         return Numbered(fields=side.fields[rows], simulation=side.table.simulation[rows])
 
     learning, judged = ((some(made, of), some(truth, of)) for of in half)

@@ -53,6 +53,8 @@ PARTS = ("novelty", "diversity", "classified", "scores")
 """Of `Samples`, in the order of a report."""
 CLASSIFIED = 2048
 """Most fields of a side that the classifier sees."""
+BYTES = 2**30
+"""Most bytes of a side that are looked at: of large cubes so many fewer."""
 SCORED = 60
 """Most simulations of a side that Perraudin's scores see, a field of each."""
 _TINY = 1e-100
@@ -178,6 +180,11 @@ def answer(questions: Mapping[str, Callable[[], Any]], progress: Progress) -> Sa
     )
 
 
+def in_memory(fields: FieldSet) -> int:
+    """Return how many fields of a data set are looked at, at most: two at least."""
+    return max(2, BYTES // int(np.asarray(fields[0]).nbytes))
+
+
 def features(table: StatisticsTable, truth: StatisticsTable, rules: Rules) -> Array:
     """Return the features of each field, (n, f): the bins of `FEATURES` that are judged.
 
@@ -243,7 +250,10 @@ def _look_for_copies(emulated: Side, truth: Side, training: Side, rules: Rules) 
         Numbered(fields=side.fields, simulation=side.table.simulation)
         for side in (emulated, training, truth)
     )
-    return find_copies(made, learned, unseen, seed=rules.seed)
+    room = in_memory(emulated.fields)
+    return find_copies(
+        made, learned, unseen, most=min(256, room), targets=min(512, room), seed=rules.seed
+    )
 
 
 def _compare_features(
@@ -272,8 +282,8 @@ def _classify(emulated: Side, truth: Side, training: Side, rules: Rules) -> Clas
 
 
 def _spread(side: Side) -> NDArray[np.int64]:
-    rows = np.linspace(0, len(side.fields) - 1, min(CLASSIFIED, len(side.fields)))
-    return rows.astype(np.int64)
+    number = min(CLASSIFIED, len(side.fields), in_memory(side.fields))
+    return np.linspace(0, len(side.fields) - 1, number).astype(np.int64)
 
 
 def _score(emulated: Side, pool: Sequence[Side], rules: Rules) -> tuple[Scores, Scores]:

@@ -130,3 +130,10 @@ def test_the_page_shows_what_was_found_and_the_file_repeats_it(world, found, tmp
         assert sentence in content["sentences"]
         assert sentence.split(":")[0] in page
     write_verdict(tmp_path / "again.json", verdict, {"samples": found.summary()})
+
+
+def test_of_large_fields_fewer_are_looked_at(world, monkeypatch):
+    monkeypatch.setattr(samples, "BYTES", 20 * world["truth"].fields[0].nbytes)
+    found = looked(world)
+    assert found.novelty.searched <= 20
+    assert max(found.classified.fields) <= 20
