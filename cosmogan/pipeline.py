@@ -39,7 +39,7 @@ from cosmogan.budget import (
 )
 from cosmogan.errors import RecipeError, ResourceError, Stopped
 from cosmogan.fields.files import free_space, make_folder, whole_file
-from cosmogan.recipe import CompareTable, Recipe, read, write
+from cosmogan.recipe import CompareTable, Recipe, read, require_levels, write
 from cosmogan.screen import Progress, Screen, Silent, duration, size
 from cosmogan.session import available_cpus, ray_cluster
 from cosmogan.timings import Timings
@@ -123,6 +123,8 @@ def run(
     """
     folder = Path(folder)
     _require_counterparts(recipe, only)
+    if "train" in only:
+        require_levels(recipe)
     claim(recipe, folder)
     wanted = [stage for stage in stages(recipe, folder) if stage.name in only]
     # What follows a stage that works again may be out of date: it is asked, and knows by itself.

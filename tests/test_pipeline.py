@@ -102,6 +102,14 @@ def test_too_little_disk_is_refused_before_the_work(stand_ins, tmp_path, monkeyp
     assert stand_ins.worked == []
 
 
+def test_networks_that_cannot_halve_the_grid_are_refused_before_the_work(stand_ins, tmp_path):
+    odd = TINY.model_copy(update={"simulate": TINY.simulate.model_copy(update={"grid": 20})})
+    with pytest.raises(RecipeError, match=r"discriminator_widths: 3 levels .* divisible by 8"):
+        pipeline.run(odd, tmp_path)
+    assert stand_ins.worked == []
+    pipeline.run(odd, tmp_path, only=["simulate"])
+
+
 def test_what_lies_there_already_needs_no_room_again(tmp_path):
     (tmp_path / "train.fields").mkdir()
     before = pipeline._left(pipeline.stages(TINY, tmp_path)[0])

@@ -125,7 +125,6 @@ def test_points_survive_writing(read_text):
         ("[simulate]\ndimension = 3\n[train]\nneighbours = 1", ["only slices have slabs"]),
         ("[simulate]\nmesh = 100", ["mesh = 100 and particles = 128", "divide"]),
         ("[simulate]\ngrid = 256", ["grid = 256 has more cells than particles = 128"]),
-        ("[simulate]\ngrid = 100", ["train.discriminator_widths", "not divisible by 16"]),
         ("[train]\ngenerator_widths = []", ["train.generator_widths"]),
         ("[simulate]\nredshifts = []", ["redshifts must be given"]),
         ("[simulate]\nredshifts = [20.0]", ["below start_redshift"]),

@@ -46,6 +46,7 @@ __all__ = [
     "TrainTable",
     "fingerprint",
     "read",
+    "require_levels",
     "shipped",
     "write",
 ]
@@ -92,6 +93,18 @@ def fingerprint(*tables: Table | int | str) -> str:
     """Return 16 hex digits that change when any value of these tables does."""
     content = [t.model_dump(mode="json") if isinstance(t, Table) else t for t in tables]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def require_levels(recipe: Recipe) -> None:
+    """Raise `RecipeError` if the networks of a recipe cannot halve its grid as often as they would."""
+    grid = recipe.simulate.grid
+    for name in ("generator_widths", "discriminator_widths"):
+        levels = len(getattr(recipe.train, name))
+        if grid % 2**levels:
+            raise RecipeError(
+                f"train.{name}: {levels} levels halve the grid as often, and simulate.grid = {grid} is not "
+                f"divisible by {2**levels}; name fewer widths or change the grid"
+            )
 
 
 def _text(source: str | Path) -> str:

@@ -324,17 +324,6 @@ class Recipe(Table):
         return self
 
     @model_validator(mode="after")
-    def _networks_fit_the_grid(self) -> Self:
-        for name in ("generator_widths", "discriminator_widths"):
-            levels, grid = len(getattr(self.train, name)), self.simulate.grid
-            if grid % 2**levels:
-                raise ValueError(
-                    f"train.{name}: {levels} levels halve the grid as often, and simulate.grid = {grid} is not "
-                    f"divisible by {2**levels}; name fewer widths or change the grid"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _corners_are_cosmologies(self) -> Self:
         ranges = self.points.ranges.given() if self.points else {}
         for corner in itertools.product(*ranges.values()):

@@ -95,7 +95,7 @@ class Place:
         sums = [p.detach().double().sum() for n in networks if n for p in n.parameters()]
         mine = torch.stack([*sums, sums[0].new_tensor(shown)])
         mean = self.reduce(mine.clone())
-        if self.anywhere(not torch.allclose(mine, mean, rtol=1e-12, atol=1e-12)):
+        if self.anywhere(not torch.allclose(mine, mean, rtol=1e-12, atol=1e-12, equal_nan=True)):
             raise TrainingError(
                 f"{folder}: the workers' networks differ; give the same command again, and "
                 "look whether all workers see the same folder"

@@ -26,7 +26,7 @@ from cosmogan.models.displaced import LptLatent
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.theory import Theory, tabulate
 from cosmogan.models.weights import load_weights
-from cosmogan.recipe import Recipe, TrainTable, fingerprint, write
+from cosmogan.recipe import Recipe, TrainTable, fingerprint, require_levels, write
 from cosmogan.session import available_cpus, ray_cluster, scatter
 from cosmogan.train.data import check_training, rows_of
 from cosmogan.train.follow import Progress, following, touching, work_done
@@ -124,7 +124,10 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     ------
     SplitError, LayoutError
         If the data are incomplete, share a simulation or have fixed amplitudes.
+    RecipeError
+        If the networks do not fit the grid.
     """
+    require_levels(recipe)
     training, validation = _sides(folder)
     table, run, wanted = recipe.train, folder / "run", identity(recipe, training, validation)
     return Training(

@@ -246,7 +246,7 @@ def test_three_tests_share_the_false_alarms():
                 n: dataclasses.replace(part, p_value=p if n == name else 0.95)
                 for n, part in parts.items()
             }
-            one = module.Novelty(**changed)
+            one = module.Novelty(**changed, searched=1, known=1)
             assert one.p_value == pytest.approx(min(1, 3 * p))
             assert one.alarm == alarm
 

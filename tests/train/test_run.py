@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from cosmogan.cosmology import Cosmology, linear_power
-from cosmogan.errors import RecipeError, ResourceError, SplitError, Stopped, TrainingError
+from cosmogan.errors import (
+    LayoutError,
+    RecipeError,
+    ResourceError,
+    SplitError,
+    Stopped,
+    TrainingError,
+)
 from cosmogan.fields import store
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.models import checkpoint
@@ -144,6 +151,15 @@ def test_fixed_amplitudes_are_refused(folder):
     write_side(folder / "train.fields", first=0, fixed=True)
     with pytest.raises(RecipeError, match="fixed-amplitude"):
         gather(recipe(), folder)
+
+
+def test_a_field_that_the_disk_has_changed_is_not_learnt_from(folder, ray_session):
+    shard = next((folder / "train.fields").glob("*.h5"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1  # of some number, one bit
+    shard.write_bytes(content)
+    with pytest.raises(LayoutError, match="checksum differs"):
+        train(recipe(), folder)
 
 
 def test_a_gpu_that_is_not_there_is_refused(folder, ray_session):
