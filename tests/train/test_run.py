@@ -22,6 +22,7 @@ from cosmogan.errors import (
     TrainingError,
 )
 from cosmogan.fields import store
+from cosmogan.fields.dataset import read_head
 from cosmogan.fields.layout import ORIGIN_DTYPE, Layout, provenance
 from cosmogan.models import checkpoint
 from cosmogan.models.displaced import LptLatent
@@ -156,7 +157,7 @@ def test_fixed_amplitudes_are_refused(folder):
 def test_a_field_that_the_disk_has_changed_is_not_learnt_from(folder, ray_session):
     shard = next((folder / "train.fields").glob("*.h5"))
     content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1  # of some number, one bit
+    content[read_head(shard).offset + 1001] ^= 1  # one bit of a field
     shard.write_bytes(content)
     with pytest.raises(LayoutError, match="checksum differs"):
         train(recipe(), folder)
