@@ -40,7 +40,7 @@ from cosmogan.compare.units import Array, Numbered
 from cosmogan.errors import LayoutError, RecipeError, SplitError, TrainingError
 from cosmogan.fields.dataset import Progress
 from cosmogan.fields.scaling import Scaling
-from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
+from cosmogan.models.blocks import Convolution, activate, halve, space_to_depth
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.orientation import draw_orientation, orient
 from cosmogan.models.seeds import derive_seed
@@ -49,8 +49,7 @@ from cosmogan.statistics.pdf import finite
 from cosmogan.statistics.shells import stack
 
 STEPS = 600
-"""Steps of the classifier: fixed, since nothing may be tuned on what is judged. On slices of 64^2 cells it
-spends the first one or two hundred on a plateau, where it sees nothing yet."""
+"""Steps of the classifier: fixed, since nothing may be tuned on what is judged."""
 K_MAX = 0.7
 """Default for the largest wavenumber it sees [Nyquist wavenumber]: the texture of single cells would
 betray nearly every emulator, and is not what is judged."""
@@ -253,7 +252,9 @@ class Classifier(nn.Module):
     a mean over the box make the score blind to shifts by 8 cells. Beside the mean over the box of
     each feature stands its scatter: how strong structure is, not only how much of it there is. Both
     are counted in their scatter from field to field: what all fields have in common would otherwise
-    drown what differs, and whether a network sees anything in time would hang on its first weights.
+    drown what differs, and whether a network sees anything in time would hang on its first weights. For the same
+    reason every convolution is normalised over the batch: without, as in R3GAN, 600 steps on slices of the demo
+    saw now nothing (AUC .52), now all (.97 after 1200), of fields that 300 steps now tell in every case.
 
     Parameters
     ----------
@@ -270,13 +271,11 @@ class Classifier(nn.Module):
         self.register_buffer("seen", (square <= (k_max * grid / 2) ** 2).float())
         widths = [w for level, w in enumerate(WIDTHS) if grid % 2 ** (level + 1) == 0]
         self.whitening = Whitening(grid, dimension)
-        self.stem = Convolution(dimension, 2 * 2**dimension, widths[0])
-        self.blocks = nn.ModuleList(ResidualBlock(dimension, w, depth=len(widths)) for w in widths)
-        self.widen = nn.ModuleList(
-            Convolution(dimension, fine, coarse, width=1, bias=False)
-            for fine, coarse in pairwise(widths)
+        self.stem = Normalised(dimension, 2 * 2**dimension, widths[0])
+        self.levels = nn.ModuleList(
+            nn.Sequential(Normalised(dimension, fine, width), Normalised(dimension, width, width))
+            for fine, width in pairwise([widths[0], *widths])
         )
-        self.last = Convolution(dimension, widths[-1], widths[-1])
         self.even = nn.BatchNorm1d(2 * widths[-1], affine=False)
         self.answer = nn.Linear(2 * widths[-1], 1)
 
@@ -285,14 +284,25 @@ class Classifier(nn.Module):
         modes = torch.fft.rfftn(y, dim=self.axes) * self.seen
         both = torch.cat([modes, modes * self.whitening.factor], 1)
         x = self.stem(space_to_depth(torch.fft.irfftn(both, s=y.shape[2:], dim=self.axes)))
-        for level, block in enumerate(self.blocks):
-            if level:
-                x = self.widen[level - 1](halve(x))
-            x = block(x)
-        features = activate(self.last(activate(x))).flatten(2)
+        for number, level in enumerate(self.levels):
+            x = level(halve(x) if number else x)
+        features = x.flatten(2)
         scatter = torch.sqrt(features.var(2, correction=0) + 1e-6)  # a root has no slope at zero
         odds: Tensor = self.answer(self.even(torch.cat([features.mean(2), scatter], 1)))[:, 0]
         return odds
+
+
+class Normalised(nn.Module):
+    """A 3^d convolution, normalised over the batch, and a rectifier."""
+
+    def __init__(self, dimension: int, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.convolution = Convolution(dimension, channels_in, channels_out, bias=False)
+        self.norm = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dimension](channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, c, N, ...) to (n, c', N, ...)."""
+        return activate(self.norm(self.convolution(x)))
 
 
 def _fresh(fields: NDArray[np.float32], scaling: Scaling, seed: int, k_max: float) -> Classifier:

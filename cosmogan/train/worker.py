@@ -291,6 +291,8 @@ class Loop:
                 "identity": self.plan.identity,
                 "shown": self.networks.shown,
                 "precision": self.place.precision,
+                "workers": self.place.world,
+                "threads": self.plan.threads,
                 "reading": reading.as_dict() if reading else None,
             },
         )
