@@ -179,7 +179,11 @@ def _on_classifier(found: "Classified") -> str:
     range_ = f"{percent(found.low)} to {percent(found.high)}"
     auc = f"of two fields it picks the emulated one {percent(found.auc)} of the time ({range_})"
     chance_is = "where 50\u202f% is chance"
-    told = "" if found.control is None else f"; blurred simulations {percent(found.control.auc)}"
+    told = (
+        ""
+        if found.control is None
+        else f"; simulations behind a slight blur it knows {percent(found.control.auc)} of the time"
+    )
     if found.alarm:
         return f"A fresh network can tell them: {auc}, {chance_is}{told}."
     if found.silent:
