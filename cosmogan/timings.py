@@ -76,9 +76,8 @@ class Timings:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".tmp")
-        with contextlib.suppress(
-            OSError
-        ):  # a full disk is for those to tell who write what matters
+        # a full disk is for those to tell who write what matters
+        with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(self._stages, indent=2) + "\n", encoding="utf-8")
             temporary.replace(self._path)
 

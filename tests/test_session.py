@@ -227,7 +227,7 @@ def test_a_pool_takes_no_more_processes_than_there_is_room_for(ray_session, adde
     for wanted in (7, None):
         found = session.pool(adder, (0, str(tmp_path)), calls, actors=wanted)
         assert sorted(found) == list(range(12))
-    with pytest.raises(ResourceError, match="no node of this cluster has"):
+    with pytest.raises(ResourceError, match="this cluster has no room for"):
         list(session.pool(adder, (0, str(tmp_path)), calls, resources={"num_gpus": 1}))
 
 

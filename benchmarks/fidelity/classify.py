@@ -25,7 +25,7 @@ SLICES = 192
 def emulated(weights, seed):
     """Return emulated fields, spread over boxes."""
     emulator = cosmogan.load(weights)
-    each = CLASSIFIED // BOXES
+    each = -(-CLASSIFIED // BOXES)
     samples = [emulator.sample(each, seed, start=SLICES * box) for box in range(BOXES)]
     return Numbered(
         fields=np.concatenate([sample.fields for sample in samples]),

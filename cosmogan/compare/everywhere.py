@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from cosmogan.compare.coverage import Features, Rows
 from cosmogan.compare.diversity import Diversity, Stratum, diversity
-from cosmogan.compare.novelty import Novelty, find_copies
+from cosmogan.compare.novelty import Novelty
 from cosmogan.compare.placements import Classified
 from cosmogan.compare.rules import Rules
-from cosmogan.compare.samples import CLASSIFIED, Samples, Side, answer, features, in_memory
+from cosmogan.compare.samples import CLASSIFIED, Samples, Side, answer, features, in_memory, search
 from cosmogan.compare.units import Numbered
 from cosmogan.errors import RecipeError
 from cosmogan.fields.dataset import FieldSet, Progress
@@ -115,10 +115,7 @@ def _look_for_copies(
         for side, at in ((made, _of(made, half[0])), (truth, _of(truth, half[1])))
     )
     learned = Numbered(fields=training, simulation=training.origin["simulation"])
-    room = in_memory(training)
-    return find_copies(
-        emulated, learned, unseen, most=min(256, room), targets=min(512, room), seed=rules.seed
-    )
+    return search(emulated, learned, unseen, seed=rules.seed, room=in_memory(training))
 
 
 def _compare_features(

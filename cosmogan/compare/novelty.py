@@ -44,6 +44,8 @@ FALSE_ALARMS = 0.05
 _TESTS = 3
 LEVEL = FALSE_ALARMS / _TESTS
 """Share of them that each test may accuse."""
+MOST, TARGETS = 256, 512
+"""Emulated fields that are compared, and training fields with which, at most."""
 _WAVES = {2: 16, 3: 6}
 """Largest |n| compared, by dimension: some 800 and 900 modes, at any number of cells."""
 _ENOUGH_HELD_OUT = 8  # beyond that, more fields of each are worth more than more simulations
@@ -170,8 +172,8 @@ def find_copies(
     training: Numbered[Readable],
     held_out: Numbered[Readable],
     *,
-    most: int = 256,
-    targets: int = 512,
+    most: int = MOST,
+    targets: int = TARGETS,
     seed: int = 0,
     workers: int = 1,
 ) -> Novelty:

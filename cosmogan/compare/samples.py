@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from cosmogan.compare.coverage import Features
 from cosmogan.compare.diversity import Diversity, Stratum, diversity
-from cosmogan.compare.novelty import Novelty, find_copies
+from cosmogan.compare.novelty import MOST, TARGETS, Novelty, find_copies
 from cosmogan.compare.perraudin import PUBLISHED_N, Scores, ceiling, perraudin_scores
 from cosmogan.compare.placements import Classified
 from cosmogan.compare.rules import Rules
@@ -185,6 +185,14 @@ def in_memory(fields: FieldSet) -> int:
     return max(2, BYTES // int(np.asarray(fields[0]).nbytes))
 
 
+def search(
+    made: Numbered[Any], learned: Numbered[Any], unseen: Numbered[Any], *, seed: int, room: int
+) -> Novelty:
+    """Look for copies among as many fields as there is room for."""
+    most, targets = min(MOST, room), min(TARGETS, room)
+    return find_copies(made, learned, unseen, most=most, targets=targets, seed=seed)
+
+
 def features(table: StatisticsTable, truth: StatisticsTable, rules: Rules) -> Array:
     """Return the features of each field, (n, f): the bins of `FEATURES` that are judged.
 
@@ -250,10 +258,7 @@ def _look_for_copies(emulated: Side, truth: Side, training: Side, rules: Rules) 
         Numbered(fields=side.fields, simulation=side.table.simulation)
         for side in (emulated, training, truth)
     )
-    room = in_memory(emulated.fields)
-    return find_copies(
-        made, learned, unseen, most=min(256, room), targets=min(512, room), seed=rules.seed
-    )
+    return search(made, learned, unseen, seed=rules.seed, room=in_memory(training.fields))
 
 
 def _compare_features(

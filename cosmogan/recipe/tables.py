@@ -350,9 +350,8 @@ def explain(error: ValidationError) -> str:
         return f"{key}: unknown key; {_nearest(where)}"
     if first["type"] == "missing":
         return f"{key}: missing; give it a value"
-    given = (
-        "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    )  # a rule of several keys
+    of_several_keys = isinstance(first["input"], dict)
+    given = "" if of_several_keys else f" = {first['input']!r}"
     return f"{key}{given}: {first['msg'].removeprefix('Value error, ')}; correct it"
 
 

@@ -230,7 +230,7 @@ def _room(resources: Mapping[str, float]) -> int:
     room = [found.get(names[key], 0) / each for key, each in resources.items() if each]
     if room and min(room) < 1:
         raise ResourceError(
-            f"Ray: no node of this cluster has {dict(resources)}; start one that has"
+            f"Ray: this cluster has no room for {dict(resources)}; start a node that has"
         )
     return int(min(room, default=1))
 

@@ -285,9 +285,8 @@ def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:
         ),
     )
     try:
-        with ThreadPoolExecutor(
-            1
-        ) as elsewhere:  # in the main thread Ray takes SIGINT, and no checkpoint is written
+        # in the main thread Ray takes SIGINT, and no checkpoint is written
+        with ThreadPoolExecutor(1) as elsewhere:
             elsewhere.submit(trainer.fit).result()
     except ray.train.TrainingFailedError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1]

@@ -143,7 +143,7 @@ def test_what_is_set_against_each_other_shares_no_simulation(universes, sides, m
         return spy
 
     monkeypatch.setattr(classifier, "classify_counterparts", keep("classified"))
-    monkeypatch.setattr(everywhere, "find_copies", keep("novelty"))
+    monkeypatch.setattr(everywhere, "search", keep("novelty"))
     monkeypatch.setattr(everywhere, "diversity", keep("diversity"))
     looked(universes.side(universes.draw()), sides)
 
