@@ -42,9 +42,9 @@ from cosmogan.fields.dataset import Progress
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.blocks import Convolution, activate, halve, space_to_depth
 from cosmogan.models.discriminator import Whitening
+from cosmogan.models.modes import squared_modes
 from cosmogan.models.orientation import draw_orientation, orient
 from cosmogan.models.seeds import derive_seed
-from cosmogan.models.summaries import squared_modes
 from cosmogan.statistics.pdf import finite
 from cosmogan.statistics.shells import stack
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Pair = tuple[Axes, Axes]
 
 Theory = Mapping[str, tuple[Array, Array]]
-TWO_POINT = (SCATTER_OF, SCATTER)
+TWO_POINT = (SCATTER_OF, SCATTER, "quadrupole")
 REDUCED = "reduced_bispectrum"
 SQUEEZED = "squeezed_bispectrum"
 THREE_POINT = ("bispectrum", REDUCED, SQUEEZED)
@@ -34,6 +34,7 @@ MINKOWSKI = ("minkowski_1", "minkowski_2", "minkowski_3")
 _TITLES = {
     "power": "power spectrum",
     SCATTER: r"scatter of $\ln P$ over fields",
+    "quadrupole": "squared quadrupole of single fields",
     "bispectrum": "equilateral bispectrum",
     REDUCED: "reduced bispectrum of single fields",
     SQUEEZED: "reduced bispectrum, squeezed",

@@ -62,6 +62,7 @@ class Rules:
             "bispectrum": 0.30,
             "reduced_bispectrum": 0.15,
             "squeezed_bispectrum": 0.15,
+            "quadrupole": 0.20,
             "pdf": 0.15,
             "pdf_smoothed": 0.15,
             "peaks": 0.20,

@@ -33,6 +33,7 @@ NAMES = {
     "bispectrum": "equilateral bispectrum",
     "reduced_bispectrum": "reduced bispectrum",
     "squeezed_bispectrum": "squeezed bispectrum",
+    "quadrupole": "squared quadrupole of P",
     "pdf": "density PDF",
     "pdf_smoothed": "smoothed density PDF",
     "minkowski_1": "Minkowski functional V1",

@@ -17,6 +17,7 @@ CELL_BYTES = {
     "bispectrum": 56,
     "reduced_bispectrum": 56,
     "squeezed_bispectrum": 56,
+    "quadrupole": 9,
     "pdf": 5,
     "pdf_smoothed": 17,
     "peaks": 17,

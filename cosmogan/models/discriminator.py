@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
-from cosmogan.models.summaries import Summaries, repeat, squared_modes
+from cosmogan.models.modes import squared_modes
+from cosmogan.models.summaries import Summaries, repeat
 
 HIDDEN = 64
 """Width of the branch of summary statistics."""

@@ -1,11 +1,11 @@
 """Summary statistics of a batch of fields, differentiable, for the discriminator.
 
 They are the statistics a referee looks at first: the power spectra of the field in training space
-and of the density, the mean density, the first moments of the field in training space, moments of
-the density smoothed over a few cells and of bands of it, and the one-point distribution out to the
-rarest peaks; and, where the latent is known, the transfer functions from its guides to the field and to the
-density. Each is standardised by its mean and scatter over the training fields, so that all speak
-equally loud.
+and of the density, and whether these have directions (`cosmogan.models.directions`), the mean density, the first
+moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, and the
+one-point distribution out to the rarest peaks; and, where the latent is known, the transfer functions from its
+guides to the field and to the density. Each is standardised by its mean and scatter over the training fields, so
+that all speak equally loud.
 """
 
 import itertools
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cosmogan.fields.scaling import Scaling
+from cosmogan.models.directions import Directions
+from cosmogan.models.modes import shell_table, squared_modes
 
 SMOOTHING = (0.0, 1.0, 2.0, 4.0)
 """Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
@@ -35,23 +37,6 @@ CLIP = 8.0
 def repeat(given: Tensor, count: int) -> Tensor:
     """Return m of something again and again, until they are `count`, a multiple of m."""
     return given.repeat(count // len(given), *(1 for _ in given.shape[1:]))
-
-
-def shell_edges(grid: int) -> NDArray[np.int64]:
-    """Return shells of |n|: single up to 6, then a fifth wider each, up to the Nyquist mode."""
-    edges = [*range(1, 7)]
-    while edges[-1] < grid // 2:
-        edges.append(min(max(edges[-1] + 1, round(edges[-1] * 1.2)), grid // 2))
-    return np.array([e for e in edges if e <= grid // 2])
-
-
-def squared_modes(grid: int, dimension: int) -> NDArray[np.int64]:
-    """Return the squared integer wavevectors |n|^2 in the layout of rfftn."""
-    full = np.rint(np.fft.fftfreq(grid) * grid).astype(np.int64)
-    half = np.arange(grid // 2 + 1)
-    axes = np.meshgrid(*[full] * (dimension - 1), half, indexing="ij")
-    total: NDArray[np.int64] = sum(axis**2 for axis in axes)  # type: ignore[assignment]
-    return total
 
 
 class Summaries(nn.Module):
@@ -78,7 +63,8 @@ class Summaries(nn.Module):
         self.grid, self.dimension, self.scaling = grid, dimension, scaling
         self.guides = guides
         squared = squared_modes(grid, dimension)
-        self.register_buffer("shells", _shell_table(squared, grid))
+        self.register_buffer("shells", shell_table(grid, dimension))
+        self.directions = Directions(grid, dimension)
         self.register_buffer("kernels", _kernels(squared, grid))
         self.register_buffer("knots", torch.linspace(-2.0, 4.0, len(LEVELS)))
         self.register_buffer("centre", torch.zeros(self.length))
@@ -89,7 +75,7 @@ class Summaries(nn.Module):
         """Number of summaries of a field."""
         shells = int(self.shells.shape[1])
         spectra = (2 + 2 * self.guides) * shells
-        return spectra + 4 + 2 * len(self.kernels) + len(LEVELS) - 1
+        return spectra + 4 + 2 * len(self.kernels) + len(LEVELS) - 1 + 2 * self.directions.length
 
     @torch.no_grad()
     def standardise(self, fields: Tensor, latents: Tensor | None = None) -> None:
@@ -118,6 +104,7 @@ class Summaries(nn.Module):
                 _moments(flat, density.flatten(1)),
                 self._filtered_moments(modes[1]),
                 self._distribution(flat),
+                *(self.directions(_power(each)) for each in modes),
             ],
             1,
         )
@@ -165,6 +152,11 @@ class Summaries(nn.Module):
         return torch.log(beyond + 0.25 / flat.shape[1])
 
 
+def _power(modes: Tensor) -> Tensor:
+    """Return |mode|^2 (n, modes)."""
+    return (modes.real.square() + modes.imag.square()).flatten(1)
+
+
 def _moments(y: Tensor, density: Tensor) -> Tensor:
     mean = y.mean(1, keepdim=True)
     variance = (y - mean).square().mean(1, keepdim=True)
@@ -183,13 +175,3 @@ def _kernels(squared: NDArray[np.int64], grid: int) -> Tensor:
     bands = [(squared >= a) & (squared < b) for a, b in itertools.pairwise(edges)]
     kernels = [*low, *(band.astype(float) for band in bands if band.any())]
     return torch.tensor(np.stack(kernels), dtype=torch.float32)
-
-
-def _shell_table(squared: NDArray[np.int64], grid: int) -> Tensor:
-    """Return (modes, shells) weights that average |mode|^2 over shells, Hermitian pairs twice."""
-    edges = shell_edges(grid)
-    shell = np.searchsorted(edges**2, squared.ravel(), side="right") - 1
-    weight = np.full(squared.shape, 2.0)
-    weight[..., 0] = weight[..., -1] = 1.0
-    table = (shell[:, None] == np.arange(len(edges) - 1)) * weight.reshape(-1, 1)
-    return torch.tensor(table / table.sum(0), dtype=torch.float32)

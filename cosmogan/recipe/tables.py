@@ -247,6 +247,8 @@ class ToleranceTable(Table):
     """Equilateral bispectrum over 3 P^2, field by field."""
     squeezed_bispectrum: Positive = 0.15
     """Reduced bispectrum of triangles with one side in the first shell."""
+    quadrupole: Positive = 0.20
+    """Squared quadrupole of the power of single fields, which tells those that prefer a direction."""
     pdf: Positive = 0.15
     """One-point distribution, in cells."""
     pdf_smoothed: Positive = 0.15

@@ -8,6 +8,7 @@ By default (`DEFAULT`):
 `bispectrum`           equilateral bispectrum                           shells of 3, up to 2/3 Nyquist
 `reduced_bispectrum`   the same over 3 P^2, field by field              the same
 `squeezed_bispectrum`  reduced bispectrum, one side in the first shell  the longer sides
+`quadrupole`           squared quadrupole of the power of a field       shells of 3, up to Nyquist
 `pdf`                  fractions of the cells by density                rho = 0.03 to 100, and beyond
 `pdf_smoothed`         the same, smoothed over `SMOOTHING` cells        rho = 0.2 to 8, and beyond
 `peaks` `minima`       their numbers by height, smoothed over 1 cell    as `pdf`
@@ -43,6 +44,7 @@ from cosmogan.statistics import (
     pdf,
     peaks,
     power,
+    quadrupole,
     regions,
     scattering,
 )
@@ -121,6 +123,7 @@ def definition(names: Sequence[str] = ("default",)) -> str:
         "revision": _REVISION,
         "names": sorted(choose(names)),
         "bispectrum_width": bispectrum.DEFAULT_WIDTH,
+        "quadrupole_width": quadrupole.DEFAULT_WIDTH,
         "pdf": pdf.DEFAULT_EDGES,
         "pdf_smoothed": pdf.SMOOTHED_EDGES,
         "smoothing": [SMOOTHING, PEAK_SMOOTHING, *moments.DEFAULT_SCALES],
@@ -177,18 +180,8 @@ def as_mean_density(mean: NDArray[np.float64]) -> Statistic:
 
 def as_power(spectra: power.Spectra, layout: tuple[int, int], box_size: float) -> Statistic:
     """Label spectra of fields of (grid, dimension) in the default shells."""
-    (k, values, modes), (grid, dimension) = spectra, layout
-    return Statistic(
-        name="power",
-        coordinate=k,
-        edges=power.default_edges(grid) * (2 * np.pi / box_size),
-        samples=values,
-        weight=modes.astype(np.float64),
-        label="P(k)",
-        unit=f"(Mpc/h)^{dimension}",
-        coordinate_label="k",
-        coordinate_unit="h/Mpc",
-    )
+    edges, unit = power.default_edges(layout[0]) * (2 * np.pi / box_size), f"(Mpc/h)^{layout[1]}"
+    return _by_wavenumber("power", "P(k)", *spectra, edges=edges, unit=unit)
 
 
 def as_pdf(fraction: NDArray[np.float64]) -> Statistic:
@@ -212,16 +205,14 @@ def _bispectra(fields: Fields, box_size: float) -> Measured:
     triangles = [*bispectrum.equilateral(shells), *bispectrum.squeezed(shells)]
     sides, value, reduced, number = bispectrum.bispectra(fields, box_size, edges, triangles)
     equal, squeezed = slice(shells), slice(shells, None)
-    plain = Statistic(
-        name="bispectrum",
-        coordinate=sides[equal, 0],
+    plain = _by_wavenumber(
+        "bispectrum",
+        "B(k, k, k)",
+        sides[equal, 0],
+        value[:, equal],
+        number[equal],
         edges=edges * (2 * np.pi / box_size),
-        samples=value[:, equal],
-        weight=number[equal].astype(np.float64),
-        label="B(k, k, k)",
         unit=f"(Mpc/h)^{2 * (fields.ndim - 1)}",
-        coordinate_label="k",
-        coordinate_unit="h/Mpc",
     )
     yield plain
     yield replace(
@@ -238,6 +229,12 @@ def _bispectra(fields: Fields, box_size: float) -> Measured:
             label="Q(k_min, k, k)",
             unit="",
         )
+
+
+def _quadrupole(fields: Fields, box_size: float) -> Measured:
+    edges = quadrupole.default_edges(fields.shape[-1]) * (2 * np.pi / box_size)
+    found = quadrupole.quadrupoles(fields, box_size)
+    yield _by_wavenumber("quadrupole", "squared quadrupole of P", *found, edges=edges)
 
 
 def _correlation(fields: Fields, box_size: float) -> Measured:
@@ -320,16 +317,7 @@ def _scattering(fields: Fields, box_size: float) -> Measured:
         return
     k, first, second = scattering.scatterings(fields, box_size)
     one, two = np.triu_indices(len(k), 1)
-    plain = Statistic(
-        name="scattering",
-        coordinate=k,
-        samples=first,
-        weight=np.ones(len(k)),
-        label="s1 of wavelets",
-        unit="",
-        coordinate_label="k",
-        coordinate_unit="h/Mpc",
-    )
+    plain = _by_wavenumber("scattering", "s1 of wavelets", k, first, np.ones(len(k)))
     yield plain
     finer = np.where(first > 0, first, 1.0)[:, one]
     yield replace(
@@ -341,6 +329,29 @@ def _scattering(fields: Fields, box_size: float) -> Measured:
         label="s2 / s1 of pairs of wavelets",
         coordinate_label="pair",
         coordinate_unit="",
+    )
+
+
+def _by_wavenumber(
+    name: str,
+    label: str,
+    k: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    weight: NDArray[np.float64] | NDArray[np.int64],
+    *,
+    edges: NDArray[np.float64] | None = None,
+    unit: str = "",
+) -> Statistic:
+    return Statistic(
+        name=name,
+        coordinate=k,
+        edges=edges,
+        samples=samples,
+        weight=weight.astype(np.float64),
+        label=label,
+        unit=unit,
+        coordinate_label="k",
+        coordinate_unit="h/Mpc",
     )
 
 
@@ -373,6 +384,7 @@ _MEASUREMENTS: dict[tuple[str, ...], Measurement] = {
     ("mean_density",): _mean_density,
     ("power",): _power,
     ("bispectrum", "reduced_bispectrum", "squeezed_bispectrum"): _bispectra,
+    ("quadrupole",): _quadrupole,
     ("pdf",): _pdf,
     ("pdf_smoothed",): _pdf_smoothed,
     ("peaks", "minima"): _extrema,

@@ -25,9 +25,9 @@ from cosmogan.models import checkpoint
 from cosmogan.models.blocks import round_convolutions
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.generator import Generator
+from cosmogan.models.modes import squared_modes
 from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
-from cosmogan.models.summaries import squared_modes
 from cosmogan.models.theory import Theory
 from cosmogan.train.checkpoints import Checkpoints
 from cosmogan.train.data import Batch, TrainingFields, to_tensor

@@ -6,7 +6,7 @@ import torch
 
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.losses import judge
-from cosmogan.models.summaries import squared_modes
+from cosmogan.models.modes import squared_modes
 
 CASES = [(2, 16), (3, 8)]
 SINGLE = {"rtol": 1e-4, "atol": 1e-4}  # float32 through transforms and logarithms

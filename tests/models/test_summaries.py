@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from cosmogan.models.summaries import CLIP, SMOOTHING, Summaries, shell_edges, squared_modes
+from cosmogan.models.modes import shell_edges, squared_modes
+from cosmogan.models.summaries import CLIP, LEVELS, SMOOTHING, Summaries
 
 CASES = [(2, 16), (3, 8)]
 
@@ -20,17 +21,27 @@ def make(scaling):
 def columns(summaries):
     """Where each kind of summary stands."""
     shells, filters = len(shell_edges(summaries.grid)) - 1, len(summaries.kernels)
-    ends = np.cumsum([0, shells, shells, 4, filters, filters])
-    names = ("power", "power_density", "moments", "variances", "skewnesses")
-    found = {n: slice(a, b) for n, (a, b) in zip(names, itertools.pairwise(ends), strict=True)}
-    return found | {"distribution": slice(int(ends[-1]), None)}
+    sizes = {
+        "power": shells,
+        "power_density": shells,
+        "moments": 4,
+        "variances": filters,
+        "skewnesses": filters,
+        "distribution": len(LEVELS) - 1,
+        "directions": 2 * summaries.directions.length,
+    }
+    ends = np.cumsum([0, *sizes.values()]).tolist()
+    found = {n: slice(a, b) for n, (a, b) in zip(sizes, itertools.pairwise(ends), strict=True)}
+    return {name: place for name, place in found.items() if sizes[name]}
 
 
 @pytest.mark.parametrize("grid", [8, 10, 16, 64, 256])
-def test_shells_begin_single_and_end_at_the_nyquist_mode(grid):
-    edges = shell_edges(grid)
+def test_shells_begin_single_and_end_at_the_nyquist_mode_and_the_corners(grid):
+    *edges, corner = shell_edges(grid)
     assert edges[0] == 1
     assert edges[-1] == grid // 2
+    assert corner**2 > squared_modes(grid, 3).max()
+    edges = np.array(edges)
     assert np.all(np.diff(edges) >= 1)
     assert np.all(np.diff(edges) <= np.maximum(1, 0.25 * edges[:-1]))
 
