@@ -13,6 +13,7 @@ import torch
 
 from cosmogan.initial import density, linear_modes
 from cosmogan.models import source
+from cosmogan.models.directions import Directions
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.lognormal import Colour, GaussianLatent
@@ -54,6 +55,10 @@ def _no_summaries(_before, summaries, y, _latent=None):
     return y.new_zeros(len(y), summaries.length)
 
 
+def _no_directions(_before, directions, power):
+    return power.new_zeros(len(power), directions.length)
+
+
 def _no_whitening(_before, _whitening, y):
     return torch.zeros_like(y)
 
@@ -87,6 +92,7 @@ def _linear(before, latent, seed, row):
 
 ABLATIONS = {
     "summaries": Ablation(Summaries, "forward", _no_summaries),
+    "directions": Ablation(Directions, "forward", _no_directions),
     "whitening": Ablation(Whitening, "forward", _no_whitening),
     "symmetry": Ablation(source, "draw_orientation", _as_it_lies),
     "colour": Ablation(GaussianLatent, "_make_colour", _white),

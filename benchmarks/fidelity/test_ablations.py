@@ -72,6 +72,16 @@ def test_without_summaries_the_second_branch_has_no_opinion(judge, left_out):
     assert judge(FIELDS).diff() != 0, "the first branch still has one"
 
 
+def test_without_directions_brushed_fields_are_as_good(judge, left_out):
+    """The other summaries still tell fields apart."""
+    directions = judge.summaries.directions
+    power = torch.fft.rfft2(FIELDS[:, 0]).abs().square().flatten(1)
+    assert directions(power).diff(dim=0).abs().max() > 0.1
+    left_out("directions")
+    assert not directions(power).any()
+    assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
+
+
 def test_without_whitening_the_first_branch_sees_the_field_alone(judge, left_out):
     kept = judge.judge_field(FIELDS)
     left_out("whitening")
