@@ -1,8 +1,8 @@
 """The discriminator: judges a field by its texture and by its summary statistics.
 
 Two branches add up to one score. The first sees the field and a whitened copy, in which small
-scales have as much power as large ones, and the latent if it knows initial conditions; its coarse
-features are averaged over the box. The second sees the `Summaries` of the field. Each has its own
+scales have as much power as large ones, and the latent if it knows initial conditions; mean and scatter
+of its coarse features over the box are weighed together, so that it notices what is alike all over a field and another elsewhere. The second sees the `Summaries` of the field. Each has its own
 penalty on gradients (`cosmogan.models.losses`). Parameters enter by projection (Miyato & Koyama
 2018, arXiv:1802.05637). Whitening and summaries belong to the grid of the training fields, and so
 does the network.
@@ -18,12 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cosmogan.fields.scaling import Scaling
-from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
+from cosmogan.models.blocks import (
+    SLOPE,
+    Convolution,
+    ResidualBlock,
+    activate,
+    halve,
+    space_to_depth,
+)
 from cosmogan.models.modes import squared_modes
 from cosmogan.models.summaries import Summaries, repeat
 
 HIDDEN = 64
-"""Width of the branch of summary statistics."""
+"""Width of what weighs features, or summary statistics."""
+LEAST = 1e-2
+"""Smallest scatter of a feature: below it a root is too steep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +133,15 @@ class Discriminator(nn.Module):
             Convolution(d, fine, coarse, width=1, bias=False) for fine, coarse in pairwise(widths)
         )
         self.last = Convolution(d, widths[-1], widths[-1])
-        self.score = nn.Linear(widths[-1], 1)
+        self.score = nn.Sequential(
+            nn.Linear(2 * widths[-1], HIDDEN), nn.LeakyReLU(SLOPE), nn.Linear(HIDDEN, 1)
+        )
         self.summaries = Summaries(shape.grid, d, scaling, guides=shape.guides)
         self.opinion = nn.Sequential(
             nn.Linear(self.summaries.length + shape.conditions, HIDDEN),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             nn.Linear(HIDDEN, HIDDEN),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             nn.Linear(HIDDEN, 1),
         )
         nn.init.zeros_(self.opinion[-1].get_parameter("weight"))
@@ -166,10 +177,12 @@ class Discriminator(nn.Module):
             if level:
                 x = self.narrow[level - 1](halve(x))
             x = block(x)
-        features = activate(self.last(activate(x))).flatten(2).mean(2)
-        score: Tensor = self.score(features)[:, 0]
+        features = activate(self.last(activate(x))).flatten(2)
+        mean = features.mean(2)
+        scatter = torch.sqrt(features.var(2, correction=0) + LEAST**2)
+        score: Tensor = self.score(torch.cat([mean, scatter], 1))[:, 0]
         if self.projection is not None and conditions is not None:
-            score = score + (features * self.projection(conditions)).sum(1)
+            score = score + (mean * self.projection(conditions)).sum(1)
         return score
 
     def judge_summaries(self, summaries: Tensor, conditions: Tensor | None = None) -> Tensor:
