@@ -116,7 +116,7 @@ def test_a_field_is_judged_beside_its_own_latent(make_discriminator, dimension, 
     order = [0, 2, 1, 3]
     for judged in (network, network.judge_field):
         score = judged(fields, None, latents)
-        changed = (judged(fields, None, latents[order]) - score).abs() > 1e-3
+        changed = (judged(fields, None, latents[order]) - score).abs() > 1e-4
         assert changed.tolist() == [False, True, True, False]
         again = judged(fields[order], None, latents[order])
         torch.testing.assert_close(again, score[order], **SINGLE)
@@ -163,4 +163,4 @@ def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension,
     judge(network, real, generated, *given, gamma=1.0, gamma_summaries=1.0).loss.backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.abs().sum() > 0 or name.endswith(("score.bias", "opinion.4.bias"))
+        assert parameter.grad.abs().sum() > 0 or name.endswith(("score.2.bias", "opinion.4.bias"))

@@ -138,7 +138,7 @@ def test_the_level_of_the_scores_means_nothing(game):
     network, real, generated = game
     before = play(network, real, generated)
     with torch.no_grad():
-        network.score.bias += 7
+        network.score[-1].bias += 7
     after = play(network, real, generated)
     torch.testing.assert_close(after.loss, before.loss, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(after.gap, before.gap, rtol=0, atol=1e-5)
