@@ -1,4 +1,4 @@
-"""Whether the verdict catches seven broken emulators, made of simulations, and spares an unbroken one.
+"""Whether the verdict catches eight broken emulators, made of simulations, and spares an unbroken one.
 
     cosmogan simulate many.toml          # some hundreds of boxes, as its training set
     cosmogan measure runs/many/train.fields

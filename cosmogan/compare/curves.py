@@ -33,6 +33,7 @@ _ERRORS: Mapping[str, str] = {
     "power": "power",
     "bispectrum": "bispectrum",
     "reduced_bispectrum": "reduced bispectrum",
+    "quadrupole": "squared quadrupole",
     "pdf": "PDF",
     "pdf_smoothed": "smoothed PDF",
 }

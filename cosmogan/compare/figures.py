@@ -311,13 +311,15 @@ def _axis_label(statistic: Statistic, result: Result) -> str:
     labels = {
         "power": rf"$P(k)${unit}",
         SCATTER: r"$\sigma_{\ln P}$",
+        "quadrupole": r"$\sum_{ij} Q_{ij}^2$ over Gaussian",
         "bispectrum": rf"$|B(k,k,k)|${unit}",
         REDUCED: r"$|Q(k,k,k)|$",
         SQUEEZED: r"$|Q(k_\mathrm{min},k,k)|$",
         **dict.fromkeys(EXTREMA, "number per field and bin"),
+        **dict.fromkeys(ONE_POINT, "fraction of cells"),
         **{name: rf"$V_{name[-1]}$ per volume{unit}" for name in MINKOWSKI},
     }
-    return labels.get(result.name, "fraction of cells")
+    return labels[result.name]
 
 
 def _plain_ticks(pair: "Pair", result: Result, x: Array) -> None:
@@ -329,8 +331,8 @@ def _plain_ticks(pair: "Pair", result: Result, x: Array) -> None:
         bottom.set_yscale("log")
         bottom.yaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.4, 2]))
         bottom.yaxis.set_minor_locator(NullLocator())
-    if result.name in (SCATTER, REDUCED, SQUEEZED):  # of order one
-        top.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]))
+    if result.name in (SCATTER, "quadrupole", REDUCED, SQUEEZED):  # of order one
+        top.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]))
         top.yaxis.set_minor_formatter(NullFormatter())
         top.yaxis.set_major_formatter(plain)
     if result.amplitude:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cosmogan.statistics.pdf import Distribution, mean_density, pdf, pdfs, smooth
     from cosmogan.statistics.peaks import Extrema, extrema, peaks_and_minima
     from cosmogan.statistics.power import PowerSpectrum, log_edges, power_spectra, power_spectrum
+    from cosmogan.statistics.quadrupole import quadrupoles
     from cosmogan.statistics.regions import Regions, count_regions, regions
     from cosmogan.statistics.scattering import Scattering, scattering, scatterings
     from cosmogan.statistics.table import read as read_statistics
@@ -89,6 +90,7 @@ _HOMES = {
     "power_spectra": "power",
     "power_spectrum": "power",
     "precision_matrix": "covariance",
+    "quadrupoles": "quadrupole",
     "read_statistics": "table.read",
     "regions": "regions",
     "scattering": "scattering",
@@ -137,6 +139,7 @@ __all__ = [
     "power_spectra",
     "power_spectrum",
     "precision_matrix",
+    "quadrupoles",
     "read_statistics",
     "regions",
     "scattering",

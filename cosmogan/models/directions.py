@@ -12,6 +12,8 @@ line of its own. Three kinds of numbers tell, the first two for the shells from 
 All are blind to turns and mirrors of the field.
 """
 
+import itertools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,9 +24,9 @@ from cosmogan.models.modes import shell_edges, shell_table, wavevectors
 FIRST = 6
 """|n| of the first shell with modes enough to have directions."""
 WEDGES = 3
-"""Wedges of a shell, with equally many modes."""
+"""Wedges of a shell, with about equally many modes."""
 QUIET = 0.1
-"""What is added to squared quadrupoles and combs, in units of those of a Gaussian field: below it nothing is heard."""
+"""What is added to squared quadrupoles and combs, about a fifth of those of a Gaussian field, below which nothing is heard."""
 
 
 class Directions(nn.Module):
@@ -97,9 +99,9 @@ def _wedges(towards: NDArray[np.float64], shells: NDArray[np.float32]) -> Tensor
 
 
 def _quadrupoles(towards: NDArray[np.float64], signed: NDArray[np.bool_]) -> Tensor:
-    """Return the traceless tensors of wavevectors (d^2, modes); a Nyquist component stands for both its signs."""
-    d = len(towards)
-    clear = towards * signed
-    tensor = np.einsum("im,jm->ijm", clear, clear)
-    tensor[range(d), range(d)] = towards**2 - 1 / d
-    return torch.tensor(tensor, dtype=torch.float32).flatten(0, 1)
+    """Return the traceless tensors of wavevectors, (2 or 5, modes) orthonormal components; a Nyquist one has both signs."""
+    d, clear = len(towards), towards * signed
+    basis = np.eye(d) - 1 / d  # of diagonals without trace
+    across = np.linalg.svd(basis)[2][: d - 1] @ towards**2
+    mixed = [np.sqrt(2) * clear[i] * clear[j] for i, j in itertools.combinations(range(d), 2)]
+    return torch.tensor(np.stack([*across, *mixed]), dtype=torch.float32)

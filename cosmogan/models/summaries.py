@@ -97,14 +97,15 @@ class Summaries(nn.Module):
         density = self.scaling.inverse(y, torch)
         flat = y.flatten(1)
         modes = self._transform(y), self._transform(density - 1)
+        power = [_power(each) for each in modes]
         return torch.cat(
             [
-                *(torch.log(self._product(each, each) + 1e-6) for each in modes),
+                *(torch.log(each @ self.shells + 1e-6) for each in power),
                 *self._transfers(modes, latent),
                 _moments(flat, density.flatten(1)),
                 self._filtered_moments(modes[1]),
                 self._distribution(flat),
-                *(self.directions(_power(each)) for each in modes),
+                *(self.directions(each) for each in power),
             ],
             1,
         )

@@ -65,6 +65,7 @@ def quadrupoles(fields: ArrayLike, box_size: float, edges: Edges | None = None) 
         bad = int(np.argmin(np.isfinite(tensor).all(axis=(1, 2, 3))))
         raise LayoutError(f"field {bad} holds a value that is not finite; make it again")
     power = np.trace(tensor, axis1=2, axis2=3)[..., None, None]
+    power[power <= _rounding(stacked) * found.modes[:, None, None]] = 0
     isotropic = np.diag([0.0, 1.0, 1.0] if dimension == 2 else [1.0, 1.0, 1.0]) / dimension
     away = np.divide(tensor, power, out=np.zeros_like(tensor), where=power > 0)
     squared = np.where(power > 0, (away - isotropic) ** 2, 0.0).sum(axis=(2, 3))
@@ -90,13 +91,28 @@ def _tensors(
         across = np.rint(np.fft.fftfreq(grid) * grid).astype(np.int64)
         for number, cube in enumerate(fields):
             _sweep(scipy.fft.rfftn(cube), across, of_square, out[number])
-        return out[:, :-1]
+        return _whole(out)
     step = max(1, _CHUNK_CELLS // fields[0].size)
     for start in range(0, len(fields), step):
         modes = scipy.fft.rfft2(fields[start : start + step])
         for number, plane in enumerate(modes, start):
             _sweep(plane[None], np.zeros(1, np.int64), of_square, out[number])
-    return out[:, :-1]
+    return _whole(out)
+
+
+def _whole(upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fill symmetric tensors in from their upper halves, and drop the last shell, of the modes in none."""
+    lower = np.triu(upper, 1).swapaxes(-1, -2)
+    whole: NDArray[np.float64] = (upper + lower)[:, :-1]
+    return whole
+
+
+def _rounding(fields: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the power of a mode that is nothing but rounding, (n, 1, 1, 1)."""
+    axes = tuple(range(1, fields.ndim))
+    squares = np.square(fields, dtype=np.float64).sum(axis=axes)
+    limit: NDArray[np.float64] = (4 * np.finfo(fields.dtype).eps) ** 2 * squares
+    return limit[:, None, None, None]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -116,13 +132,13 @@ def _sweep(
             for z in range(columns):
                 n[2] = z
                 square = int(n[0] ** 2 + n[1] ** 2 + n[2] ** 2)
-                if square == 0:
-                    continue
                 partners = 1.0 if z == 0 or 2 * z == rows else 2.0
                 real = np.float64(modes[p, y, z].real)
                 imaginary = np.float64(modes[p, y, z].imag)
-                power = partners * (real * real + imaginary * imaginary) / square
+                power = partners * (real * real + imaginary * imaginary) / max(square, 1)
                 shell = of_square[square]
+                if shell + 1 == len(out):
+                    continue
                 for i in range(3):
-                    for j in range(3):
+                    for j in range(i, 3):
                         out[shell, i, j] += power * n[i] * n[j]

@@ -44,7 +44,7 @@ class Checkpoints:
         tensors, content = checkpoint.load(path)
         if content.get("identity") != self.plan.identity:
             raise CheckpointError(
-                f"{path}: made from another recipe; choose another output or delete {self.plan.folder}"
+                f"{path}: made from another recipe, or by another version; choose another output or delete {self.plan.folder}"
             )
         before, here = content.get("precision"), self.place.precision
         if before != here:

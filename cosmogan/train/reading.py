@@ -26,7 +26,10 @@ FIELDS = 512
 """Fields made for a reading."""
 RARE = 0.01
 """Bins of a distribution that hold less than this fraction of the cells are not judged."""
-READ = ("mean_density", "power", "bispectrum", "reduced_bispectrum", "pdf", "pdf_smoothed")
+READ = (
+    *("mean_density", "power", "bispectrum", "reduced_bispectrum"),
+    *("quadrupole", "pdf", "pdf_smoothed"),
+)
 """The statistics that choose a checkpoint."""
 RICH = ("power", "bispectrum")
 """Of these a few rich fields hold most: the mean is theirs alone. Of pairs, every field counts alike."""

@@ -163,12 +163,17 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     )
 
 
+NETWORKS = 2
+"""Counts changes of the networks and of what they are shown, which no recipe tells."""
+
+
 def identity(recipe: Recipe, *sets: FieldSet) -> str:
     """Return the fingerprint of all that decides the weights; not where and on how many workers."""
     where = {"workers": 1, "threads": 1, "device": "auto"}
     table = recipe.train.model_copy(update=where)
     score = recipe.compare.model_dump(include={"k_max": True, "tolerance": set(READ)})
-    return fingerprint(table, json.dumps(score), *(fields.sha256 for fields in sets))
+    known = json.dumps({"networks": NETWORKS, "score": score})
+    return fingerprint(table, known, *(fields.sha256 for fields in sets))
 
 
 def theory_of(training: FieldSet, *others: FieldSet) -> Theory:

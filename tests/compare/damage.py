@@ -1,4 +1,4 @@
-"""Seven ways in which an emulator can be broken, each applied to fields that are right.
+"""Eight ways in which an emulator can be broken, each applied to fields that are right.
 
 Every function takes fields (n, N, N), density over mean, and a generator of random numbers, and returns
 as many fields. `copied` and `every_tenth_a_copy` also take the training fields.
@@ -36,6 +36,16 @@ def smoothed(fields, rng):
     """A Gaussian of a third of a cell: P 5 % low at half the Nyquist frequency, 20 % at it."""
     half = fields.shape[-1] / 2
     return filtered(fields, lambda n: np.exp(-0.5 * (np.pi * n / half / 3) ** 2 / 4.5))
+
+
+def brushed(fields, rng):
+    """Each field along an axis of its own: P of either direction 30 % off, of both right."""
+    grid = fields.shape[-1]
+    n = np.meshgrid(np.fft.fftfreq(grid) * grid, np.arange(grid // 2 + 1), indexing="ij")
+    twice = (n[0] ** 2 - n[1] ** 2) / np.maximum(n[0] ** 2 + n[1] ** 2, 1)
+    sign = rng.choice([-1, 1], len(fields))[:, None, None]
+    modes = scipy.fft.rfft2(fields) * np.sqrt(1 + 0.3 * sign * twice)
+    return np.maximum(scipy.fft.irfft2(modes, s=fields.shape[1:]), 0).astype(np.float32)
 
 
 def shuffled(fields, rng):
@@ -99,7 +109,7 @@ def filtered(fields, factor):
     ).astype(np.float32)
 
 
-OF_STATISTICS = (collapsed, tilted, smoothed, shuffled, without_phases)
+OF_STATISTICS = (collapsed, tilted, smoothed, brushed, shuffled, without_phases)
 """What the statistics of the fields must catch."""
 OF_COPIES = (copied, every_tenth_a_copy)
 """What only a look at the fields themselves can catch."""

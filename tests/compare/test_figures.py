@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosmogan.compare import curves, gallery, style
+from cosmogan.compare import curves, figures, gallery, style
 from cosmogan.compare.figures import (
     EXTREMA,
     MINKOWSKI,
@@ -64,6 +64,16 @@ def test_every_candidate_is_drawn_in_its_own_colour(shown, names):
     for name in (*shown.verdict.candidates,):
         assert uses_colour(drawn, style.look(name).colour)
     assert uses_colour(drawn, style.TOLERANCE)
+
+
+@pytest.mark.parametrize("name", [*TWO_POINT, *THREE_POINT, *ONE_POINT, *EXTREMA, *MINKOWSKI])
+def test_every_statistic_has_a_label_of_its_own(shown, name):
+    result = replace(shown.verdict.about.results["power"], name=name)
+    label = figures._axis_label(shown.truth["power"], result)
+    others = [n for n in (*TWO_POINT, *THREE_POINT) if n != name]
+    assert all(
+        label != figures._axis_label(shown.truth["power"], replace(result, name=n)) for n in others
+    )
 
 
 def test_the_same_figure_has_the_same_bytes(shown):

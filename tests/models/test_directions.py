@@ -10,6 +10,7 @@ from cosmogan.models.directions import FIRST, QUIET, WEDGES, Directions
 from cosmogan.models.modes import shell_edges, wavevectors
 
 CASES = [(2, 32), (3, 16)]
+SMALL = [(2, 8), (2, 10), (3, 8)]
 
 
 def power(fields):
@@ -38,7 +39,7 @@ def parts(directions, fields):
     return wedges.unflatten(1, (WEDGES, -1)), quadrupoles
 
 
-@pytest.mark.parametrize(("dimension", "grid"), CASES)
+@pytest.mark.parametrize(("dimension", "grid"), CASES + SMALL)
 def test_the_quadrupole_is_that_of_all_modes_of_a_shell(dimension, grid):
     directions, fields = Directions(grid, dimension), noise(3, grid, dimension)
     _, found = parts(directions, fields)
@@ -47,7 +48,7 @@ def test_the_quadrupole_is_that_of_all_modes_of_a_shell(dimension, grid):
     towards = n / np.maximum(size, 1)
     clear = np.where(np.abs(n) == grid / 2, 0, towards)  # waves of both signs at once
     every = np.abs(np.fft.fftn(fields.numpy(), axes=range(1, dimension + 1), norm="ortho")) ** 2
-    shells = [e for e in itertools.pairwise(shell_edges(grid)) if e[0] >= FIRST]
+    shells = [e for e in itertools.pairwise(shell_edges(grid)) if e[0] >= min(FIRST, grid // 2)]
     for number, (low, high) in enumerate(shells):
         inside = (size >= low) & (size < high)
         weight = every[:, inside] / every[:, inside].sum(1, keepdims=True)
@@ -71,14 +72,14 @@ def test_a_wave_lies_in_the_wedge_of_its_direction(dimension, grid, diagonal):
     assert (after - before)[0, :, shell].argmax() == (WEDGES - 1 if diagonal else 0)
 
 
-@pytest.mark.parametrize(("dimension", "grid"), CASES)
+@pytest.mark.parametrize(("dimension", "grid"), CASES + SMALL)
 def test_wedges_hold_all_modes_of_a_shell(dimension, grid):
     """Their mean, weighted by the share of each, is the shell."""
     directions = Directions(grid, dimension)
     wedges, _ = parts(directions, noise(4, grid, dimension))
     whole = (wedges.exp() * directions.shares).sum(1)
     torch.testing.assert_close(whole, torch.ones_like(whole), rtol=0, atol=1e-3)
-    assert directions.shares.min() > 0.5 / WEDGES
+    assert directions.shares.min() > 0.2
 
 
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
@@ -122,7 +123,7 @@ def test_a_comb_of_two_cells_is_told(dimension, grid, diagonal):
     assert waved - plain < 0.1
 
 
-@pytest.mark.parametrize(("dimension", "grid"), CASES)
+@pytest.mark.parametrize(("dimension", "grid"), CASES + SMALL)
 def test_turns_and_mirrors_change_nothing(dimension, grid):
     directions = Directions(grid, dimension)
     fields = noise(5, grid, dimension)

@@ -104,7 +104,7 @@ def test_conditions_enter_both_branches_row_by_row(make_discriminator, branch):
     before = getattr(network, branch)(given, conditions)
     conditions[1] += 1
     after = getattr(network, branch)(given, conditions)
-    changed = (after - before).abs() > 1e-4
+    changed = (after - before).abs() > 1e-3
     assert changed.tolist() == [False, True, False]
 
 
@@ -112,6 +112,7 @@ def test_conditions_enter_both_branches_row_by_row(make_discriminator, branch):
 def test_a_field_is_judged_beside_its_own_latent(make_discriminator, dimension, grid):
     """Row by row."""
     network = make_discriminator(grid, dimension=dimension, latents=1)
+    torch.nn.init.normal_(network.score[-1].weight)  # loud
     fields, latents = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
     order = [0, 2, 1, 3]
     for judged in (network, network.judge_field):

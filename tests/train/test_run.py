@@ -168,11 +168,13 @@ def test_a_gpu_that_is_not_there_is_refused(folder, ray_session):
         train(recipe(device="cuda"), folder)
 
 
-def test_the_identity_follows_the_result_and_not_the_place(folder):
+def test_the_identity_follows_the_result_and_not_the_place(folder, monkeypatch):
     sets = [store.open_fields(folder / f"{n}.fields") for n in ("train", "validation")]
     here = identity(recipe(), *sets)
     assert identity(recipe(workers=2, threads=2), *sets) == here
     assert identity(recipe(gamma=3.0), *sets) != here
+    monkeypatch.setattr(run, "NETWORKS", run.NETWORKS + 1)
+    assert identity(recipe(), *sets) != here, "runs of other networks are not gone on with"
 
 
 @pytest.mark.parametrize(
