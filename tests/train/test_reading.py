@@ -15,6 +15,7 @@ TOLERANCE = {
     "power": 0.2,
     "bispectrum": 0.3,
     "reduced_bispectrum": 0.2,
+    "quadrupole": 0.2,
     "pdf": 0.1,
     "pdf_smoothed": 0.1,
 }
