@@ -311,7 +311,7 @@ def _axis_label(statistic: Statistic, result: Result) -> str:
     labels = {
         "power": rf"$P(k)${unit}",
         SCATTER: r"$\sigma_{\ln P}$",
-        "quadrupole": r"$\sum_{ij} Q_{ij}^2$ over Gaussian",
+        "quadrupole": r"$Q^2$ over Gaussian",
         "bispectrum": rf"$|B(k,k,k)|${unit}",
         REDUCED: r"$|Q(k,k,k)|$",
         SQUEEZED: r"$|Q(k_\mathrm{min},k,k)|$",

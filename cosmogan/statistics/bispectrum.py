@@ -31,7 +31,7 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from cosmogan.errors import LayoutError, RecipeError
-from cosmogan.statistics.shells import Edges, Fields, Modes, Shells, shells, stack
+from cosmogan.statistics.shells import Edges, Fields, Modes, Shells, shells, stack, wide_edges
 
 DEFAULT_WIDTH = 3
 """Width of the default shells [fundamental]."""
@@ -156,10 +156,7 @@ def default_edges(grid: int) -> NDArray[np.float64]:
 
     Narrower shells close few triangles, wider ones mix their shapes.
     """
-    last = grid // 3
-    if last < 1 + DEFAULT_WIDTH:
-        return np.array([1.0, max(last, 2)])
-    return np.arange(1.0, last + 1, DEFAULT_WIDTH)
+    return wide_edges(grid // 3, DEFAULT_WIDTH)
 
 
 def equilateral(shells: int) -> list[tuple[int, int, int]]:

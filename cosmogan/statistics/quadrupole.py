@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cosmogan.errors import LayoutError, RecipeError
 from cosmogan.statistics.power import Spectra
-from cosmogan.statistics.shells import Edges, Modes, shells, stack
+from cosmogan.statistics.shells import Edges, Modes, shells, stack, wide_edges
 
 DEFAULT_WIDTH = 3
 """Width of the default shells [fundamental]."""
@@ -75,10 +75,7 @@ def quadrupoles(fields: ArrayLike, box_size: float, edges: Edges | None = None) 
 
 def default_edges(grid: int) -> NDArray[np.float64]:
     """Return 1, 4, 7, ... up to grid / 2, or one shell from 1 on a grid below 8 [fundamental]."""
-    last = grid // 2
-    if last < 1 + DEFAULT_WIDTH:
-        return np.array([1.0, max(last, 2)])
-    return np.arange(1.0, last + 1, DEFAULT_WIDTH)
+    return wide_edges(grid // 2, DEFAULT_WIDTH)
 
 
 def _tensors(
@@ -109,8 +106,8 @@ def _whole(upper: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _rounding(fields: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the power of a mode that is nothing but rounding, (n, 1, 1, 1)."""
-    axes = tuple(range(1, fields.ndim))
-    squares = np.square(fields, dtype=np.float64).sum(axis=axes)
+    flat = fields.reshape(len(fields), -1)
+    squares = np.einsum("nc,nc->n", flat, flat, dtype=np.float64)  # without a copy in float64
     limit: NDArray[np.float64] = (4 * np.finfo(fields.dtype).eps) ** 2 * squares
     return limit[:, None, None, None]
 

@@ -62,6 +62,13 @@ def shells(grid: int, dimension: int, edges: Edges) -> Shells:
     return _shells(grid, dimension, values)
 
 
+def wide_edges(last: int, width: int) -> NDArray[np.float64]:
+    """Return 1, 1 + width, 1 + 2 width, ... up to `last`, or one shell from 1 if that is too near [fundamental]."""
+    if last < 1 + width:
+        return np.array([1.0, max(last, 2)])
+    return np.arange(1.0, last + 1, width)
+
+
 def stack(fields: ArrayLike, box_size: float) -> Fields:
     """Return fields, one on each row of the first axis, in a precision the kernels know.
 

@@ -303,7 +303,9 @@ def test_a_shared_simulation_is_refused(plan):
 def test_a_folder_of_another_recipe_is_refused(plan):
     assert not train(plan, here(plan, stopped=asked_to_stop_after(10)))
     before = contents(plan.folder)
-    with pytest.raises(CheckpointError, match="made from another recipe, or by another version; choose"):
+    with pytest.raises(
+        CheckpointError, match="made from another recipe, or by another version; choose"
+    ):
         train(replace(plan, identity="other"))
     assert contents(plan.folder) == before
 
