@@ -16,6 +16,7 @@ from cosmogan.models import source
 from cosmogan.models.directions import Directions
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.displaced import LptLatent
+from cosmogan.models.extrema import Extrema
 from cosmogan.models.lognormal import Colour, GaussianLatent
 from cosmogan.models.orientation import Orientation
 from cosmogan.models.summaries import Summaries
@@ -59,6 +60,10 @@ def _no_directions(_before, directions, power):
     return power.new_zeros(len(power), directions.length)
 
 
+def _no_extrema(_before, extrema, density):
+    return density.new_zeros(len(density), extrema.length)
+
+
 def _no_whitening(_before, _whitening, y):
     return torch.zeros_like(y)
 
@@ -93,6 +98,7 @@ def _linear(before, latent, seed, row):
 ABLATIONS = {
     "summaries": Ablation(Summaries, "forward", _no_summaries),
     "directions": Ablation(Directions, "forward", _no_directions),
+    "extrema": Ablation(Extrema, "forward", _no_extrema),
     "whitening": Ablation(Whitening, "forward", _no_whitening),
     "symmetry": Ablation(source, "draw_orientation", _as_it_lies),
     "colour": Ablation(GaussianLatent, "_make_colour", _white),

@@ -62,6 +62,7 @@ ARMS = {
     "linear": Arm("latent: the linear density", {"carried": ()}, without="displacement"),
     "no-summaries": Arm("no branch of summary statistics", without="summaries"),
     "no-directions": Arm("no summaries of directions", without="directions"),
+    "no-extrema": Arm("no summaries of peaks and minima", without="extrema"),
     "no-whitening": Arm("no whitened channel", without="whitening"),
     "no-symmetry": Arm("generated fields are not turned", without="symmetry", pace="default"),
     "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}, pace="default"),

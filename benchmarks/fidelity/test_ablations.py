@@ -82,6 +82,15 @@ def test_without_directions_brushed_fields_are_as_good(judge, left_out):
     assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
 
 
+def test_without_extrema_peaks_and_minima_are_not_counted(judge, left_out):
+    """The other summaries still tell fields apart."""
+    extrema, density = judge.summaries.extrema, FIELDS[:, 0].exp()
+    assert extrema(density).diff(dim=0).abs().max() > 0.01
+    left_out("extrema")
+    assert not extrema(density).any()
+    assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
+
+
 def test_without_whitening_the_first_branch_sees_the_field_alone(judge, left_out):
     kept = judge.judge_field(FIELDS)
     left_out("whitening")

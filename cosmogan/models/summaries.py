@@ -2,8 +2,8 @@
 
 They are the statistics a referee looks at first: the power spectra of the field in training space
 and of the density, and whether these have directions (`cosmogan.models.directions`), the mean density, the first
-moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, and the
-one-point distribution out to the rarest peaks; and, where the latent is known, the transfer functions from its
+moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, the
+one-point distribution out to the rarest peaks, and peaks and minima by height (`cosmogan.models.extrema`); and, where the latent is known, the transfer functions from its
 guides to the field and to the density. Each is standardised by its mean and scatter over the training fields, so
 that all speak equally loud.
 """
@@ -18,10 +18,13 @@ from torch import Tensor, nn
 
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.directions import Directions
+from cosmogan.models.extrema import Extrema
 from cosmogan.models.modes import shell_table, squared_modes
 
 SMOOTHING = (0.0, 1.0, 2.0, 4.0)
 """Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
+EXTREMA = 1
+"""Which of these densities has its peaks and minima counted."""
 BANDS = (1, 4, 7, 10, 13, 17, 21)
 """Edges of the bands of |n| whose skewness is followed, for 64 cells; they scale with the grid."""
 LEVELS = (
@@ -64,7 +67,7 @@ class Summaries(nn.Module):
         self.guides = guides
         squared = squared_modes(grid, dimension)
         self.register_buffer("shells", shell_table(grid, dimension))
-        self.directions = Directions(grid, dimension)
+        self.directions, self.extrema = Directions(grid, dimension), Extrema()
         self.register_buffer("kernels", _kernels(squared, grid))
         self.register_buffer("knots", torch.linspace(-2.0, 4.0, len(LEVELS)))
         self.register_buffer("centre", torch.zeros(self.length))
@@ -75,7 +78,10 @@ class Summaries(nn.Module):
         """Number of summaries of a field."""
         shells = int(self.shells.shape[1])
         spectra = (2 + 2 * self.guides) * shells
-        return spectra + 4 + 2 * len(self.kernels) + len(LEVELS) - 1 + 2 * self.directions.length
+        moments = 4 + 2 * len(self.kernels)
+        return (
+            spectra + moments + len(LEVELS) - 1 + 2 * self.directions.length + self.extrema.length
+        )
 
     @torch.no_grad()
     def standardise(self, fields: Tensor, latents: Tensor | None = None) -> None:
@@ -83,6 +89,7 @@ class Summaries(nn.Module):
         quantiles = np.quantile(fields.numpy(), LEVELS)
         self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
         blocks = [slice(i, i + 64) for i in range(0, len(fields), 64)]
+        self.extrema.fit(torch.cat([self._smooth(fields[block]) for block in blocks]))
         known = [None if latents is None else latents[block] for block in blocks]
         raw = torch.cat([self.measure(fields[b], x) for b, x in zip(blocks, known, strict=True)])
         self.centre.copy_(raw.mean(0))
@@ -98,14 +105,16 @@ class Summaries(nn.Module):
         flat = y.flatten(1)
         modes = self._transform(y), self._transform(density - 1)
         power = [_power(each) for each in modes]
+        filtered = self._filter(modes[1])
         return torch.cat(
             [
                 *(torch.log(each @ self.shells + 1e-6) for each in power),
                 *self._transfers(modes, latent),
                 _moments(flat, density.flatten(1)),
-                self._filtered_moments(modes[1]),
+                _filtered_moments(filtered.flatten(2)),
                 self._distribution(flat),
                 *(self.directions(each) for each in power),
+                self.extrema(1 + filtered[:, EXTREMA]),
             ],
             1,
         )
@@ -136,21 +145,32 @@ class Summaries(nn.Module):
                 found.append(self._product(a, repeat(b, len(a))) / power)
         return found
 
-    def _filtered_moments(self, contrast: Tensor) -> Tensor:
-        """Return log variance and skewness of the density behind each kernel, from its modes."""
+    def _filter(self, contrast: Tensor) -> Tensor:
+        """Return the contrast behind each kernel, (n, kernels, N, ...), from its modes."""
         axes = tuple(range(-self.dimension, 0))
         size = (self.grid,) * self.dimension
-        filtered = contrast[:, None] * self.kernels
-        smooth = torch.fft.irfftn(filtered, s=size, dim=axes, norm="ortho").flatten(2)
-        variance = smooth.square().mean(2)
-        skewness = smooth.pow(3).mean(2)
-        return torch.cat([torch.log(variance + 1e-6), skewness / (variance + 1e-6) ** 1.5], 1)
+        behind: Tensor = torch.fft.irfftn(
+            contrast[:, None] * self.kernels, s=size, dim=axes, norm="ortho"
+        )
+        return behind
+
+    def _smooth(self, y: Tensor) -> Tensor:
+        """Return the density in which extrema are counted, (n, N, ...)."""
+        modes = self._transform(self.scaling.inverse(y, torch) - 1)
+        return 1 + self._filter(modes)[:, EXTREMA]
 
     def _distribution(self, flat: Tensor) -> Tensor:
         """Return log fractions of cells beyond each knot, counted softly up to the next."""
         width = self.knots.diff().clamp_min(1e-3)
         beyond = ((flat[:, :, None] - self.knots[:-1]) / width).clamp(0, 1).mean(1)
         return torch.log(beyond + 0.25 / flat.shape[1])
+
+
+def _filtered_moments(smooth: Tensor) -> Tensor:
+    """Return log variance and skewness of (n, kernels, cells)."""
+    variance = smooth.square().mean(2)
+    skewness = smooth.pow(3).mean(2)
+    return torch.cat([torch.log(variance + 1e-6), skewness / (variance + 1e-6) ** 1.5], 1)
 
 
 def _power(modes: Tensor) -> Tensor:

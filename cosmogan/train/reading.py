@@ -28,7 +28,7 @@ RARE = 0.01
 """Bins of a distribution that hold less than this fraction of the cells are not judged."""
 READ = (
     *("mean_density", "power", "bispectrum", "reduced_bispectrum"),
-    *("quadrupole", "pdf", "pdf_smoothed"),
+    *("quadrupole", "pdf", "pdf_smoothed", "peaks", "minima"),
 )
 """The statistics that choose a checkpoint."""
 RICH = ("power", "bispectrum")

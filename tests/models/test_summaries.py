@@ -29,6 +29,7 @@ def columns(summaries):
         "skewnesses": filters,
         "distribution": len(LEVELS) - 1,
         "directions": 2 * summaries.directions.length,
+        "extrema": summaries.extrema.length,
     }
     ends = np.cumsum([0, *sizes.values()]).tolist()
     found = {n: slice(a, b) for n, (a, b) in zip(sizes, itertools.pairwise(ends), strict=True)}

@@ -18,6 +18,8 @@ TOLERANCE = {
     "quadrupole": 0.2,
     "pdf": 0.1,
     "pdf_smoothed": 0.1,
+    "peaks": 0.2,
+    "minima": 0.2,
 }
 
 
