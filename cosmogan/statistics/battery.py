@@ -161,7 +161,6 @@ def judged_bins(
         size = np.abs(statistic.samples.mean(axis=0))
         common = np.flatnonzero(size >= share * size.sum())
         allowed[: common[0]], allowed[common[-1] + 1 :] = False, False
-        allowed &= size > 0
     return np.flatnonzero(allowed)
 
 
