@@ -1,11 +1,11 @@
 """The discriminator: judges a field by its texture and by its summary statistics.
 
 Two branches add up to one score. The first sees the field and a whitened copy, in which small
-scales have as much power as large ones, and the latent if it knows initial conditions; mean and scatter
-of its coarse features over the box are weighed together, so that it notices what is alike all over a field and another elsewhere. The second sees the `Summaries` of the field. Each has its own
-penalty on gradients (`cosmogan.models.losses`). Parameters enter by projection (Miyato & Koyama
-2018, arXiv:1802.05637). Whitening and summaries belong to the grid of the training fields, and so
-does the network.
+scales have as much power as large ones, and the latent if it knows initial conditions; mean and scatter over the box
+of what it finds at each level, from fine to coarse, are weighed together, so that the texture of cells has a short way to the score, and what is alike all
+over a field and another elsewhere is noticed. They are standardised by those of training fields in the first network: from field to field they differ by little. The second
+sees the `Summaries` of the field. Each has its own penalty on gradients (`cosmogan.models.losses`). Whitening, standards and summaries belong to the grid of the
+training fields, and so does the network.
 """
 
 import math
@@ -32,7 +32,9 @@ from cosmogan.models.summaries import Summaries, repeat
 HIDDEN = 64
 """Width of what weighs features, or summary statistics."""
 LEAST = 1e-2
-"""Smallest scatter of a feature: below it a root is too steep."""
+"""Smallest scatter of a feature over a box: below it a root is too steep."""
+STANDARD = 256
+"""Training fields by whose features these are standardised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,9 @@ class Discriminator(nn.Module):
         The training space.
     """
 
+    centre: Tensor
+    spread: Tensor
+
     def __init__(self, shape: DiscriminatorShape, scaling: Scaling) -> None:
         super().__init__()
         self.shape = shape
@@ -133,8 +138,13 @@ class Discriminator(nn.Module):
             Convolution(d, fine, coarse, width=1, bias=False) for fine, coarse in pairwise(widths)
         )
         self.last = Convolution(d, widths[-1], widths[-1])
+        features = 2 * (sum(widths) + widths[-1])
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("spread", torch.ones(features))
         self.score = nn.Sequential(
-            nn.Linear(2 * widths[-1], HIDDEN), nn.LeakyReLU(SLOPE), nn.Linear(HIDDEN, 1)
+            nn.Linear(features + shape.conditions, HIDDEN),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(HIDDEN, 1),
         )
         self.summaries = Summaries(shape.grid, d, scaling, guides=shape.guides)
         self.opinion = nn.Sequential(
@@ -145,15 +155,16 @@ class Discriminator(nn.Module):
             nn.Linear(HIDDEN, 1),
         )
         nn.init.zeros_(self.opinion[-1].get_parameter("weight"))
-        self.projection = (
-            nn.Linear(shape.conditions, widths[-1], bias=False) if shape.conditions else None
-        )
 
     @torch.no_grad()
     def fit(self, fields: Tensor, latents: Tensor | None = None) -> None:
         """Fix whitening and standardisation from training fields (n, 1, N, ...) and their latents."""
         self.whitening.fit(fields)
         self.summaries.standardise(fields, latents)
+        some = fields[:: max(len(fields) // STANDARD, 1)]
+        found = torch.cat([self.features(each) for each in torch.split(some, 64)])
+        self.centre.copy_(found.mean(0))
+        self.spread.copy_(found.std(0).clamp_min(LEAST**2))
 
     def forward(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
@@ -170,24 +181,32 @@ class Discriminator(nn.Module):
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
     ) -> Tensor:
         """Return the first branch's score (n,)."""
+        found = (self.features(y, latent) - self.centre) / self.spread
+        return self._weigh(self.score, found, conditions)
+
+    def features(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
+        """Return mean and scatter over the box of what the first branch finds, level by level, (n, features)."""
         x = self.stem(space_to_depth(torch.cat([y, self.whitening(y)], 1)))
         if self.beside is not None and latent is not None:
             x = x + repeat(self.beside(space_to_depth(latent)), len(y))
+        seen = []
         for level, block in enumerate(self.blocks):
             if level:
                 x = self.narrow[level - 1](halve(x))
             x = block(x)
-        features = activate(self.last(activate(x))).flatten(2)
-        mean = features.mean(2)
-        scatter = torch.sqrt(features.var(2, correction=0) + LEAST**2)
-        score: Tensor = self.score(torch.cat([mean, scatter], 1))[:, 0]
-        if self.projection is not None and conditions is not None:
-            score = score + (mean * self.projection(conditions)).sum(1)
-        return score
+            seen.append(activate(x))
+        seen.append(activate(self.last(seen[-1])))
+        cells = [each.flatten(2) for each in seen]
+        means = [each.mean(2) for each in cells]
+        scatters = [torch.sqrt(each.var(2, correction=0) + LEAST**2) for each in cells]
+        return torch.cat(means + scatters, 1)
 
     def judge_summaries(self, summaries: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Return the second branch's score (n,) of standardised summaries (n, length)."""
+        return self._weigh(self.opinion, summaries, conditions)
+
+    def _weigh(self, judge: nn.Module, found: Tensor, conditions: Tensor | None) -> Tensor:
         if self.shape.conditions and conditions is not None:
-            summaries = torch.cat([summaries, conditions], 1)
-        score: Tensor = self.opinion(summaries)[:, 0]
+            found = torch.cat([found, conditions], 1)
+        score: Tensor = judge(found)[:, 0]
         return score
