@@ -7,6 +7,7 @@ import torch
 from cosmogan.models.discriminator import Whitening
 from cosmogan.models.losses import judge
 from cosmogan.models.modes import squared_modes
+from cosmogan.models.summaries import Summaries
 
 CASES = [(2, 16), (3, 8)]
 SINGLE = {"rtol": 1e-4, "atol": 1e-4}  # float32 through transforms and logarithms
@@ -94,6 +95,46 @@ def test_a_fit_standardises_summaries_and_whitens(make_discriminator):
     network.fit(fields)
     assert network.summaries(fields).mean(0).abs().max() < 0.2, "zero, but for what is clipped"
     assert not torch.equal(network.whitening.factor, torch.ones_like(network.whitening.factor))
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_training_fields_have_standard_features(make_discriminator, dimension, grid):
+    network, fields = make_discriminator(grid, dimension=dimension), coloured(64, grid, dimension)
+    network.fit(fields)
+    found = ((network.features(fields) - network.centre) / network.spread).detach()
+    told = network.spread > 1.01 * network.spread.min()
+    assert told.sum() > 0.8 * len(told)
+    torch.testing.assert_close(found.mean(0), torch.zeros(len(told)), rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.std(0)[told], torch.ones(told.sum()), rtol=0, atol=1e-3)
+
+
+def test_specks_are_soon_told_from_noise_of_the_same_power(make_discriminator, monkeypatch):
+    """By the first branch alone, on unseen fields: the texture of cells has a short way to the score."""
+    monkeypatch.setattr(Summaries, "forward", lambda self, y, _: y.new_zeros(len(y), self.length))
+
+    def sides(count, seed):
+        fields = coloured(2 * count, 32, 2, seed)
+        random = torch.Generator().manual_seed(seed)
+        noise = torch.randn(fields[:count].shape, generator=random)
+        specks = (torch.rand(noise.shape, generator=random) < 0.02).float()
+        return [
+            half + 0.8 * (each - each.mean()) / each.std()
+            for half, each in zip(fields.chunk(2), (noise, specks), strict=True)
+        ]
+
+    network = make_discriminator(32, (8, 16, 16))
+    (real, generated), unseen = sides(512, 1), sides(256, 2)
+    network.fit(real)
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.95))
+    for step in range(50):
+        rows = slice(step % 32 * 16, step % 32 * 16 + 16)
+        game = judge(network, real[rows], generated[rows], None, gamma=1.0, gamma_summaries=1.0)
+        adam.zero_grad()
+        game.loss.backward()
+        adam.step()
+    with torch.no_grad():
+        a, b = (network.judge_field(side) for side in unseen)
+    assert (a[:, None] > b).float().mean() > 0.95
 
 
 @pytest.mark.parametrize("branch", ["judge_field", "judge_summaries"])
