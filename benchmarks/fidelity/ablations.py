@@ -14,7 +14,7 @@ import torch
 from cosmogan.initial import density, linear_modes
 from cosmogan.models import source
 from cosmogan.models.directions import Directions
-from cosmogan.models.discriminator import Whitening
+from cosmogan.models.discriminator import Discriminator, Whitening
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.extrema import Extrema
 from cosmogan.models.lognormal import Colour, GaussianLatent
@@ -64,6 +64,14 @@ def _no_extrema(_before, extrema, density):
     return density.new_zeros(len(density), extrema.length)
 
 
+def _coarsest(before, judge, y, latent=None):
+    """Return the features with zeros for all but those of the coarsest level."""
+    found, last = before(judge, y, latent), judge.shape.widths[-1]
+    kept = found.unflatten(1, (2, -1)).clone()
+    kept[:, :, :-last] = 0
+    return kept.flatten(1)
+
+
 def _no_whitening(_before, _whitening, y):
     return torch.zeros_like(y)
 
@@ -99,6 +107,7 @@ ABLATIONS = {
     "summaries": Ablation(Summaries, "forward", _no_summaries),
     "directions": Ablation(Directions, "forward", _no_directions),
     "extrema": Ablation(Extrema, "forward", _no_extrema),
+    "levels": Ablation(Discriminator, "features", _coarsest),
     "whitening": Ablation(Whitening, "forward", _no_whitening),
     "symmetry": Ablation(source, "draw_orientation", _as_it_lies),
     "colour": Ablation(GaussianLatent, "_make_colour", _white),

@@ -63,6 +63,7 @@ ARMS = {
     "no-summaries": Arm("no branch of summary statistics", without="summaries"),
     "no-directions": Arm("no summaries of directions", without="directions"),
     "no-extrema": Arm("no summaries of peaks and minima", without="extrema"),
+    "no-levels": Arm("the coarsest level of features alone", without="levels", pace="default"),
     "no-whitening": Arm("no whitened channel", without="whitening"),
     "no-symmetry": Arm("generated fields are not turned", without="symmetry", pace="default"),
     "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}, pace="default"),

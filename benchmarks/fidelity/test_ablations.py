@@ -91,6 +91,16 @@ def test_without_extrema_peaks_and_minima_are_not_counted(judge, left_out):
     assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
 
 
+def test_without_levels_the_coarsest_alone_is_weighed(judge, left_out):
+    whole = judge.features(FIELDS)
+    left_out("levels")
+    found = judge.features(FIELDS)
+    same = torch.arange(len(found[0])) % 24 >= 16  # of three times 8 means, and as many scatters
+    assert torch.equal(found[:, same], whole[:, same])
+    assert not found[:, ~same].any()
+    assert whole[:, ~same].diff(dim=0).abs().max() > 0.01
+
+
 def test_without_whitening_the_first_branch_sees_the_field_alone(judge, left_out):
     kept = judge.judge_field(FIELDS)
     left_out("whitening")
