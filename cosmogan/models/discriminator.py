@@ -215,4 +215,4 @@ def _moments(cells: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and scatter of (n, c, cells), from sums, whose gradients of gradients are cheaper than those of a variance."""
     mean = cells.mean(2)
     variance = torch.linalg.vecdot(cells, cells) / cells.shape[2] - mean.square()
-    return mean, torch.sqrt(variance + LEAST**2)
+    return mean, torch.sqrt(variance.clamp_min(0) + LEAST**2)

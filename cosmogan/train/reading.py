@@ -208,6 +208,8 @@ class Referee:
 
     def _deviation(self, name: str, made: Statistic, truth: Statistic) -> float:
         judged = self.judged(truth)
+        if not judged.size:
+            return 0.0
         m, t = made.samples[:, judged], truth.samples[:, judged]
         if name in self._alike:
             away = 2 * (m - t) / np.maximum(np.abs(m) + np.abs(t), np.finfo(float).tiny)
@@ -215,8 +217,9 @@ class Referee:
         return float(np.mean(np.abs(m.mean(axis=0) / t.mean(axis=0) - 1)))
 
     def judged(self, truth: Statistic) -> NDArray[np.intp]:
-        """Return which bins of a statistic count."""
-        return battery.judged_bins(truth, k_limit=self.k_limit, share=RARE)
+        """Return which bins of a statistic count, of those that the simulations have."""
+        judged = battery.judged_bins(truth, k_limit=self.k_limit, share=RARE)
+        return judged[np.abs(truth.samples[:, judged]).sum(axis=0) > 0]
 
 
 def _take(statistic: Statistic, fields: _Rows) -> Statistic:
