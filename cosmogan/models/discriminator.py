@@ -34,7 +34,9 @@ HIDDEN = 64
 LEAST = 1e-2
 """Smallest scatter of a feature over a box: below it a root is too steep."""
 STANDARD = 256
-"""Training fields by whose features these are standardised."""
+"""Training fields by whose features these are standardised; they are seen without their latents."""
+FAINT = 1e-4
+"""Smallest scatter of a feature from field to field, lest rounding be standardised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +166,7 @@ class Discriminator(nn.Module):
         some = fields[:: max(len(fields) // STANDARD, 1)]
         found = torch.cat([self.features(each) for each in torch.split(some, 64)])
         self.centre.copy_(found.mean(0))
-        self.spread.copy_(found.std(0).clamp_min(LEAST**2))
+        self.spread.copy_(found.std(0, correction=0).clamp_min(FAINT))
 
     def forward(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None

@@ -24,7 +24,7 @@ from cosmogan.models.modes import shell_table, squared_modes
 SMOOTHING = (0.0, 1.0, 2.0, 4.0)
 """Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
 EXTREMA = 1
-"""Which of these densities has its peaks and minima counted."""
+"""Which of these densities has its peaks and minima counted, as the battery does."""
 BANDS = (1, 4, 7, 10, 13, 17, 21)
 """Edges of the bands of |n| whose skewness is followed, for 64 cells; they scale with the grid."""
 LEVELS = (
@@ -93,7 +93,7 @@ class Summaries(nn.Module):
         known = [None if latents is None else latents[block] for block in blocks]
         raw = torch.cat([self.measure(fields[b], x) for b, x in zip(blocks, known, strict=True)])
         self.centre.copy_(raw.mean(0))
-        self.spread.copy_(raw.std(0).clamp_min(1e-4))
+        self.spread.copy_(raw.std(0, correction=0).clamp_min(1e-4))
 
     def forward(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""
@@ -105,7 +105,7 @@ class Summaries(nn.Module):
         flat = y.flatten(1)
         modes = self._transform(y), self._transform(density - 1)
         power = [_power(each) for each in modes]
-        filtered = self._filter(modes[1])
+        filtered = self._filter(modes[1], self.kernels)
         return torch.cat(
             [
                 *(torch.log(each @ self.shells + 1e-6) for each in power),
@@ -145,19 +145,19 @@ class Summaries(nn.Module):
                 found.append(self._product(a, repeat(b, len(a))) / power)
         return found
 
-    def _filter(self, contrast: Tensor) -> Tensor:
+    def _filter(self, contrast: Tensor, kernels: Tensor) -> Tensor:
         """Return the contrast behind each kernel, (n, kernels, N, ...), from its modes."""
         axes = tuple(range(-self.dimension, 0))
         size = (self.grid,) * self.dimension
         behind: Tensor = torch.fft.irfftn(
-            contrast[:, None] * self.kernels, s=size, dim=axes, norm="ortho"
+            contrast[:, None] * kernels, s=size, dim=axes, norm="ortho"
         )
         return behind
 
     def _smooth(self, y: Tensor) -> Tensor:
         """Return the density in which extrema are counted, (n, N, ...)."""
         modes = self._transform(self.scaling.inverse(y, torch) - 1)
-        return 1 + self._filter(modes)[:, EXTREMA]
+        return 1 + self._filter(modes, self.kernels[EXTREMA, None])[:, 0]
 
     def _distribution(self, flat: Tensor) -> Tensor:
         """Return log fractions of cells beyond each knot, counted softly up to the next."""

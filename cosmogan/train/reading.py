@@ -25,7 +25,7 @@ from cosmogan.train.watch import Watch
 FIELDS = 512
 """Fields made for a reading."""
 RARE = 0.01
-"""Bins of a distribution that hold less than this fraction of the cells are not judged."""
+"""Bins of a distribution that hold less than this fraction of the cells, peaks or minima are not judged."""
 READ = (
     *("mean_density", "power", "bispectrum", "reduced_bispectrum"),
     *("quadrupole", "pdf", "pdf_smoothed", "peaks", "minima"),
@@ -219,7 +219,9 @@ class Referee:
     def judged(self, truth: Statistic) -> NDArray[np.intp]:
         """Return which bins of a statistic count, of those that the simulations have."""
         judged = battery.judged_bins(truth, k_limit=self.k_limit, share=RARE)
-        return judged[np.abs(truth.samples[:, judged]).sum(axis=0) > 0]
+        there = np.abs(truth.samples[:, judged]).sum(axis=0) > 0
+        kept: NDArray[np.intp] = judged[there]
+        return kept
 
 
 def _take(statistic: Statistic, fields: _Rows) -> Statistic:

@@ -7,8 +7,11 @@ import pytest
 import torch
 from scipy import ndimage
 
+from cosmogan.models.extrema import Extrema
 from cosmogan.models.modes import shell_edges, squared_modes
 from cosmogan.models.summaries import CLIP, LEVELS, SMOOTHING, Summaries
+from cosmogan.statistics.battery import PEAK_SMOOTHING
+from cosmogan.statistics.pdf import smooth
 
 CASES = [(2, 16), (3, 8)]
 
@@ -111,6 +114,28 @@ def test_the_first_filters_are_gaussian(make, make_fields):
         # the filter samples the Gaussian in cells, the kernel in modes: 1 % apart at one cell
         found = np.fft.irfftn(np.fft.rfftn(spot) * kernel)
         np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_extrema_are_those_of_the_density_that_the_battery_smooths(
+    make, make_fields, dimension, grid
+):
+    summaries, y = make(grid, dimension), make_fields(20, grid, dimension)
+    density = summaries.scaling.inverse(y, torch)[:, 0]
+    behind = smooth(density.numpy(), PEAK_SMOOTHING, axes=range(1, dimension + 1))
+    smoothed = torch.from_numpy(behind.astype(np.float32))
+    summaries.standardise(y)
+    other = Extrema()
+    other.fit(smoothed)
+    torch.testing.assert_close(summaries.extrema.heights, other.heights, rtol=1e-3, atol=1e-3)
+    found = summaries.measure(y)[:, columns(summaries)["extrema"]]
+    torch.testing.assert_close(found, other(smoothed), rtol=0, atol=0.02)
+
+
+def test_one_training_field_is_a_scale_and_no_scatter(make, make_fields):
+    summaries, y = make(16, 2), make_fields(1, 16, 2)
+    summaries.standardise(y)
+    assert torch.isfinite(summaries(y)).all()
 
 
 @pytest.mark.parametrize(("dimension", "grid"), CASES)

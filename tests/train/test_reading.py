@@ -1,5 +1,7 @@
 """Readings are zero for the simulations themselves and grow with every fault."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,18 @@ def test_rare_densities_are_not_judged(referee):
     assert 0 < judged.size < truth.coordinate.size
     assert np.all(truth.samples.mean(0)[judged] >= RARE)
     assert np.all(np.delete(truth.samples.mean(0), judged) < RARE)
+
+
+def test_bins_that_the_simulations_lack_are_not_judged(referee, known):
+    """Between two that they have, where a ratio would be one over nothing."""
+    truth = referee.truth["peaks"]
+    judged = referee.judged(truth)
+    hole = judged[len(judged) // 2]
+    samples = truth.samples.copy()
+    samples[:, hole] = 0
+    lacking = replace(truth, samples=samples)
+    assert referee.judged(lacking).tolist() == [bin_ for bin_ in judged if bin_ != hole]
+    assert not referee.judged(replace(truth, samples=0 * samples)).size
 
 
 def test_a_reading_is_json(referee, known):
