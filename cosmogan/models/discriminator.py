@@ -166,7 +166,7 @@ class Discriminator(nn.Module):
         some = fields[:: max(len(fields) // STANDARD, 1)]
         found = torch.cat([self.features(each) for each in torch.split(some, 64)])
         self.centre.copy_(found.mean(0))
-        self.spread.copy_(found.std(0, correction=0).clamp_min(FAINT))
+        self.spread.copy_(found.std(0, correction=min(len(found) - 1, 1)).clamp_min(FAINT))
 
     def forward(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None

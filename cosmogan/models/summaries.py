@@ -93,7 +93,7 @@ class Summaries(nn.Module):
         known = [None if latents is None else latents[block] for block in blocks]
         raw = torch.cat([self.measure(fields[b], x) for b, x in zip(blocks, known, strict=True)])
         self.centre.copy_(raw.mean(0))
-        self.spread.copy_(raw.std(0, correction=0).clamp_min(1e-4))
+        self.spread.copy_(raw.std(0, correction=min(len(raw) - 1, 1)).clamp_min(1e-4))
 
     def forward(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""

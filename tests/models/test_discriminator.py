@@ -105,7 +105,7 @@ def test_training_fields_have_standard_features(make_discriminator, dimension, g
     told = network.spread > 1.01 * network.spread.min()
     assert told.sum() > 0.8 * len(told)
     torch.testing.assert_close(found.mean(0), torch.zeros(len(told)), rtol=0, atol=1e-3)
-    scatter = found.std(0, correction=0)[told]
+    scatter = found.std(0)[told]
     torch.testing.assert_close(scatter, torch.ones(told.sum()), rtol=0, atol=1e-3)
 
 
