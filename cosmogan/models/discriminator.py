@@ -27,14 +27,14 @@ from cosmogan.models.blocks import (
     space_to_depth,
 )
 from cosmogan.models.modes import squared_modes
-from cosmogan.models.summaries import Summaries, repeat
+from cosmogan.models.summaries import LatentsOf, Summaries, in_blocks, repeat
 
 HIDDEN = 64
 """Width of what weighs features, or summary statistics."""
 LEAST = 1e-2
 """Smallest scatter of a feature over a box: below it a root is too steep."""
 STANDARD = 256
-"""Training fields by whose features these are standardised; they are seen without their latents."""
+"""Training fields by whose features, beside their latents, these are standardised."""
 FAINT = 1e-4
 """Smallest scatter of a feature from field to field, lest rounding be standardised."""
 
@@ -159,12 +159,15 @@ class Discriminator(nn.Module):
         nn.init.zeros_(self.opinion[-1].get_parameter("weight"))
 
     @torch.no_grad()
-    def fit(self, fields: Tensor, latents: Tensor | None = None) -> None:
-        """Fix whitening and standardisation from training fields (n, 1, N, ...) and their latents."""
+    def fit(self, fields: Tensor, latents: LatentsOf | None = None) -> None:
+        """Fix whitening and standardisation from training fields (n, 1, N, ...) and their latents.
+
+        A discriminator that sees latents is to be given them: without, its features are others than in the game.
+        """
         self.whitening.fit(fields)
         self.summaries.standardise(fields, latents)
-        some = fields[:: max(len(fields) // STANDARD, 1)]
-        found = torch.cat([self.features(each) for each in torch.split(some, 64)])
+        some = in_blocks(len(fields), max(len(fields) // STANDARD, 1))
+        found = torch.cat([self.features(fields[rows], latents and latents(rows)) for rows in some])
         self.centre.copy_(found.mean(0))
         self.spread.copy_(found.std(0, correction=min(len(found) - 1, 1)).clamp_min(FAINT))
 

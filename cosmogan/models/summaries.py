@@ -10,6 +10,7 @@ that all speak equally loud.
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -35,6 +36,16 @@ LEVELS = (
 peaks get bins of their own, since a few of them carry most of the power and bispectrum."""
 CLIP = 8.0
 """Standardised summaries are bounded, so that no outlier dictates the gradient."""
+
+
+LatentsOf = Callable[[slice], Tensor]
+"""Returns the latents (n, c, N, ...) of some of the training fields by which scales are fixed."""
+
+
+def in_blocks(count: int, every: int = 1) -> list[slice]:
+    """Return each, or one in so many, of the rows 0 to `count`, a few at a time."""
+    step = 64 * every
+    return [slice(start, min(start + step, count), every) for start in range(0, count, step)]
 
 
 def repeat(given: Tensor, count: int) -> Tensor:
@@ -84,14 +95,13 @@ class Summaries(nn.Module):
         )
 
     @torch.no_grad()
-    def standardise(self, fields: Tensor, latents: Tensor | None = None) -> None:
-        """Fix knots, and mean and scatter of each summary, from training fields (n, 1, N, ...)."""
+    def standardise(self, fields: Tensor, latents: LatentsOf | None = None) -> None:
+        """Fix knots, and mean and scatter of each summary, from training fields (n, 1, N, ...) and their latents."""
         quantiles = np.quantile(fields.numpy(), LEVELS)
         self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
-        blocks = [slice(i, i + 64) for i in range(0, len(fields), 64)]
-        self.extrema.fit(torch.cat([self._smooth(fields[block]) for block in blocks]))
-        known = [None if latents is None else latents[block] for block in blocks]
-        raw = torch.cat([self.measure(fields[b], x) for b, x in zip(blocks, known, strict=True)])
+        every = in_blocks(len(fields))
+        self.extrema.fit(torch.cat([self._smooth(fields[rows]) for rows in every]))
+        raw = torch.cat([self.measure(fields[rows], latents and latents(rows)) for rows in every])
         self.centre.copy_(raw.mean(0))
         self.spread.copy_(raw.std(0, correction=min(len(raw) - 1, 1)).clamp_min(1e-4))
 

@@ -1,9 +1,6 @@
 """What a training works with: both sides of the split, their scales, and what theory knows of them."""
 
-from collections.abc import Iterator
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,8 +11,6 @@ from cosmogan.models.latent import make_latent
 from cosmogan.models.source import Source
 from cosmogan.train.data import TrainingFields, check_training, rows_of, spread
 from cosmogan.train.plan import Training
-
-_AT_A_TIME = 64
 
 
 class Material:
@@ -55,14 +50,8 @@ class Material:
         """Return what feeds a network."""
         return Source(self.latent, self.theory, self.scaling, shape, predictor)
 
-    def known(self, source: Source) -> Tensor:
-        """Return the guides of the sample, the first channels of the latents (n, guides, N, ...)."""
-        return torch.cat(list(self._known(source)))
-
-    def _known(self, source: Source) -> Iterator[Tensor]:
-        fields = self.training.fields
-        rows = rows_of(fields, self.theory)
-        for start in range(0, len(self._some), _AT_A_TIME):
-            at = self._some[start : start + _AT_A_TIME]
-            latents = source.latents(fields.origin[at], rows[at].tolist())
-            yield source.guided(latents, rows[at].tolist())[:, : source.guides]
+    def latents_of(self, source: Source, these: slice) -> Tensor:
+        """Return the latents (n, c, N, ...) of so much of the sample, as the source's network gets them."""
+        fields, at = self.training.fields, self._some[these]
+        rows = rows_of(fields, self.theory)[at].tolist()
+        return source.guided(source.latents(fields.origin[at], rows), rows)

@@ -14,7 +14,9 @@ from cosmogan.models.blocks import round_convolutions
 from cosmogan.models.checkpoint import prefixed, restore, under
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape, receptive_radius
+from cosmogan.models.summaries import LatentsOf
 from cosmogan.train.data import to_tensor
+from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 
 PREDICTOR_BLOCKS = 2
@@ -100,10 +102,9 @@ def build_networks(
     shape: GeneratorShape,
     scaling: Scaling,
     fields: NDArray[np.float32],
-    latents: Tensor | None = None,
-    device: str = "cpu",
-    *,
-    rounded: bool = False,
+    place: Place,
+    latents: LatentsOf | None = None,
+    guides: int = 0,
 ) -> Networks:
     """Make both networks as they are at the start of a training: the same for the same seed.
 
@@ -117,12 +118,12 @@ def build_networks(
         The training space.
     fields : (n, N, ...) float32 ndarray
         Training fields that fix the scales of the discriminator, density over mean.
-    latents : (n, guides, N, ...) tensor, optional
-        What guides the generator to them, in training space, if the discriminator sees it.
-    device : str
-        Where the networks are to live.
-    rounded : bool
-        Whether their wide convolutions round while they learn; the averaged generator's never do.
+    place : Place
+        Where the networks are to live. If it rounds, wide convolutions do while they learn; the averaged generator's never do.
+    latents : callable, optional
+        Their latents, as the generator gets them, if the discriminator is to see them.
+    guides : int
+        How many channels of a latent, from the first, say where structures are to be.
     """
     judge = DiscriminatorShape(
         dimension=shape.dimension,
@@ -130,13 +131,13 @@ def build_networks(
         widths=plan.discriminator_widths,
         conditions=shape.conditions,
         latents=0 if latents is None else shape.latents,
-        guides=0 if latents is None else latents.shape[1],
+        guides=0 if latents is None else guides,
     )
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
     discriminator.fit(to_tensor(fields, scaling), latents)
-    networks = Networks(generator.to(device), discriminator.to(device))
-    if rounded:
+    networks = Networks(generator.to(place.device), discriminator.to(place.device))
+    if place.rounded:
         round_convolutions(networks.generator)
         round_convolutions(networks.discriminator)
     return networks

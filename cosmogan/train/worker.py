@@ -144,15 +144,14 @@ class Loop:
         self.checkpoints = Checkpoints(self.folder / "checkpoints", plan, place)
         self.layout = material.layout
         self.source = material.source(shape, lesson.predictor if lesson else None)
-        known = material.known(self.source) if plan.paired else None
         self.networks = build_networks(
             plan,
             shape,
             material.scaling,
             material.sample,
-            known,
-            place.device,
-            rounded=place.rounded,
+            place,
+            partial(material.latents_of, self.source) if plan.paired else None,
+            self.source.guides,
         )
         self.feed = Feed(plan, material.training, self.source, place)
         self.examiner = Examiner(plan, material, self.source, place.device) if place.first else None

@@ -97,11 +97,15 @@ def test_a_fit_standardises_summaries_and_whitens(make_discriminator):
     assert not torch.equal(network.whitening.factor, torch.ones_like(network.whitening.factor))
 
 
+@pytest.mark.parametrize("latents", [0, 3])
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
-def test_training_fields_have_standard_features(make_discriminator, dimension, grid):
-    network, fields = make_discriminator(grid, dimension=dimension), coloured(64, grid, dimension)
-    network.fit(fields)
-    found = ((network.features(fields) - network.centre) / network.spread).detach()
+def test_training_fields_have_standard_features(make_discriminator, dimension, grid, latents):
+    """As the game shows them: beside their latents, which share the first layer."""
+    network = make_discriminator(grid, dimension=dimension, latents=latents)
+    fields = coloured(100, grid, dimension)
+    beside = torch.randn(100, latents, *fields.shape[2:]) + fields if latents else None
+    network.fit(fields, None if beside is None else beside.__getitem__)
+    found = ((network.features(fields, beside) - network.centre) / network.spread).detach()
     told = network.spread > 1.01 * network.spread.min()
     assert told.sum() > 0.8 * len(told)
     torch.testing.assert_close(found.mean(0), torch.zeros(len(told)), rtol=0, atol=1e-3)

@@ -11,6 +11,7 @@ from cosmogan.errors import CheckpointError, TrainingError
 from cosmogan.models.blocks import Convolution
 from cosmogan.models.weights import load_weights
 from cosmogan.train import predict
+from cosmogan.train.data import to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.place import Place
 from cosmogan.train.predict import Lesson, Spectra, _squared
@@ -97,6 +98,20 @@ def test_each_output_has_an_error_of_its_own(plans):
         assert made[good] == pytest.approx(0, abs=1e-10)
         assert made[1 - good] > 1e-3
         assert min(bare) > 0
+
+
+def test_scales_are_those_of_fields_beside_what_was_predicted(plans):
+    """As the game shows them to the discriminator, which has not learnt yet."""
+    plan = plans["lpt"]
+    loop, material = begin(plan, Place()), Material(plan)
+    fields = to_tensor(material.sample, material.scaling)
+    beside = material.latents_of(loop.source, slice(None))
+    assert beside.shape[1] == loop.networks.generator.shape.latents
+    judge = loop.networks.discriminator
+    found = ((judge.features(fields, beside) - judge.centre) / judge.spread).detach()
+    torch.testing.assert_close(found.mean(0), torch.zeros(found.shape[1]), rtol=0, atol=1e-3)
+    known = judge.summaries.measure(fields, beside)
+    torch.testing.assert_close(known.mean(0), judge.summaries.centre, rtol=0, atol=1e-4)
 
 
 def test_what_was_predicted_guides_the_generator(plans):
