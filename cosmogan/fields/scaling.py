@@ -1,6 +1,6 @@
 """The space the networks work in: y = (log1p(rho / rho_s) - mean) / std.
 
-The inverse never gives a negative density and saturates softly just above the range of the
+What networks say is bounded softly, by an empty cell below and just above the range of the
 training fields: one cell beyond it would add white power to a whole slice. Both directions work on
 numpy arrays and, with ``xp=torch``, on tensors, and keep their precision.
 """
@@ -22,6 +22,9 @@ SOFT, CEILING = 0.2, 1.05
 """Of the largest training density. The tail of the simulations falls faster than an exponential of
 what a network gives: with the soft part beginning at 0.8, cells above 60 % of the largest density
 were two to three times too many, and carried a third of the third moment."""
+FAINT = 0.1
+"""Of the density scale: what would be emptier approaches an empty cell, and never stands there, where no gradient would lead out again.
+With a hard edge networks left one cell in a thousand empty, in simulations one in a million."""
 
 Array = TypeVar("Array", NDArray[np.float32], NDArray[np.float64], "Tensor")
 
@@ -80,6 +83,11 @@ class Scaling:
         return -self.mean / self.std
 
     @property
+    def faint(self) -> float:
+        """Below it the approach to `floor` begins: at `FAINT` of the density scale, not above `soft`."""
+        return self._image(min(FAINT * self.density_scale, SOFT * self.density_max))
+
+    @property
     def soft(self) -> float:
         """Where the saturation begins: at `SOFT` of the largest training density."""
         return self._image(SOFT * self.density_max)
@@ -108,10 +116,11 @@ class Scaling:
         return rho
 
     def saturate(self, y: Array, xp: ModuleType = np) -> Array:
-        """Keep `y` in the range: empty cells below, a soft approach to `ceiling` above."""
-        width = self.ceiling - self.soft
+        """Keep `y` in the range: a soft approach to `floor` below, and to `ceiling` above."""
+        width, depth = self.ceiling - self.soft, self.faint - self.floor
         above = self.soft + width * xp.tanh(xp.clip(y - self.soft, 0.0, None) / width)
-        kept: Array = xp.clip(xp.where(y > self.soft, above, y), self.floor, None)
+        below = self.floor + depth * xp.exp(xp.clip(y - self.faint, None, 0.0) / depth)
+        kept: Array = xp.where(y > self.soft, above, xp.where(y < self.faint, below, y))
         return kept
 
     def touched(self, y: NDArray[np.float32]) -> float:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosmogan.errors import LayoutError
-from cosmogan.fields.scaling import CEILING, SOFT, Scaling
+from cosmogan.fields.scaling import CEILING, FAINT, SOFT, Scaling
 
 scalings = st.builds(
     Scaling,
@@ -38,7 +38,7 @@ def test_saturation_keeps_order_and_stays_between_floor_and_ceiling(scaling, val
     assert np.all(np.diff(kept) >= -rounding)
     assert kept.min() >= scaling.floor
     assert kept.max() <= scaling.ceiling + rounding
-    inside = (y >= scaling.floor) & (y <= scaling.soft)
+    inside = (y >= scaling.faint) & (y <= scaling.soft)
     np.testing.assert_array_equal(kept[inside], y[inside])
 
 
@@ -51,12 +51,33 @@ def test_the_soft_ceiling_begins_without_a_kink(scaling, fraction):
     assert change[0] == pytest.approx(step, rel=1e-5), "tanh(x) = x - x^3 / 3"
 
 
+@fast
+@given(scalings, st.floats(0, 1, exclude_min=True))
+def test_the_soft_floor_begins_without_a_kink(scaling, fraction):
+    depth = scaling.faint - scaling.floor
+    step = 1e-4 * fraction * depth
+    change = scaling.faint - scaling.saturate(np.array([scaling.faint - step]))
+    assert change[0] == pytest.approx(step, rel=1e-4, abs=1e-14), "exp(-x) = 1 - x + x^2 / 2"
+
+
+@pytest.mark.parametrize("density_scale", [0.1, 0.5, 2])
+def test_whoever_falls_below_an_empty_cell_is_told_the_way_back(density_scale):
+    """With a gradient of some size: a cell of a hundredth of the scale has a tenth of it."""
+    scaling = Scaling(density_scale=density_scale, mean=0.9, std=0.6, density_max=200.0)
+    y = torch.linspace(-0.5, 0.0, 20, requires_grad=True)
+    said = scaling.floor + y * (scaling.faint - scaling.floor)
+    (slope,) = torch.autograd.grad(scaling.saturate(said, torch).sum(), said)
+    assert slope.min() > 0.2
+    rho = scaling.inverse(scaling.saturate(said, torch), torch)
+    assert 0 < rho.min() < rho.max() < FAINT * density_scale
+
+
 @pytest.mark.parametrize("huge", [1e2, 1e30, np.inf])
 def test_no_field_however_wild_gives_a_negative_or_huge_density(huge):
     scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=200.0)
     y = np.array([-huge, -3.0, 0.0, 3.0, huge], dtype=np.float32)
     rho = scaling.inverse(scaling.saturate(y))
-    assert rho.min() == 0
+    assert 0 <= rho.min() < 1e-2
     assert rho.max() <= CEILING * 200 * (1 + 1e-5), "float32 knows the ceiling to 1e-7 in y"
     assert np.all(np.isfinite(rho))
     assert scaling.inverse(y[:1])[0] == 0, "also without saturation"
@@ -64,9 +85,9 @@ def test_no_field_however_wild_gives_a_negative_or_huge_density(huge):
 
 def test_landmarks_stand_where_they_say():
     scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=200.0)
-    marks = np.array([scaling.floor, scaling.soft, scaling.ceiling])
+    marks = np.array([scaling.floor, scaling.faint, scaling.soft, scaling.ceiling])
     np.testing.assert_allclose(
-        scaling.inverse(marks), [0, SOFT * 200, CEILING * 200], rtol=1e-12, atol=1e-12
+        scaling.inverse(marks), [0, FAINT * 0.5, SOFT * 200, CEILING * 200], rtol=1e-12, atol=1e-12
     )
 
 
@@ -83,7 +104,7 @@ def test_numpy_and_torch_agree_and_keep_their_precision(dtype):
         np.testing.assert_allclose(by_torch.numpy(), by_numpy, rtol=2e-6, atol=2e-6)
 
 
-def test_gradients_survive_the_ceiling_without_becoming_nan():
+def test_gradients_survive_both_ends_without_becoming_nan():
     scaling = Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=20.0)
     y = torch.tensor([-1e10, 0.0, scaling.soft + 0.1, 1e10], requires_grad=True)
     scaling.saturate(y, torch).sum().backward()
@@ -101,7 +122,8 @@ def test_a_fit_standardises_its_fields():
     assert float(y.std(dtype=np.float64)) == pytest.approx(1, rel=1e-5)
     assert scaling.density_max == rho.max()
     assert Scaling(**scaling.as_dict()) == scaling
-    np.testing.assert_array_equal(scaling.saturate(y)[y <= scaling.soft], y[y <= scaling.soft])
+    inside = (y >= scaling.faint) & (y <= scaling.soft)
+    np.testing.assert_array_equal(scaling.saturate(y)[inside], y[inside])
 
 
 def test_touched_counts_the_cells_above_the_soft_limit():
