@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cosmogan.fields.scaling import Scaling
 from cosmogan.initial import density, linear_modes
 from cosmogan.models import source
 from cosmogan.models.directions import Directions
@@ -76,6 +77,10 @@ def _no_whitening(_before, _whitening, y):
     return torch.zeros_like(y)
 
 
+def _hard_floor(before, scaling, y, xp=np):
+    return xp.where(y < scaling.faint, xp.clip(y, scaling.floor, None), before(scaling, y, xp))
+
+
 def _as_it_lies(_before, _seed, dimension, _shifts):
     return Orientation(tuple(range(dimension)), (False,) * dimension, (0,) * dimension)
 
@@ -109,6 +114,7 @@ ABLATIONS = {
     "extrema": Ablation(Extrema, "forward", _no_extrema),
     "levels": Ablation(Discriminator, "features", _coarsest),
     "whitening": Ablation(Whitening, "forward", _no_whitening),
+    "floor": Ablation(Scaling, "saturate", _hard_floor),
     "symmetry": Ablation(source, "draw_orientation", _as_it_lies),
     "colour": Ablation(GaussianLatent, "_make_colour", _white),
     "displacement": Ablation(LptLatent, "_make_box", _linear),

@@ -65,6 +65,7 @@ ARMS = {
     "no-extrema": Arm("no summaries of peaks and minima", without="extrema"),
     "no-levels": Arm("the coarsest level of features alone", without="levels", pace="default"),
     "no-whitening": Arm("no whitened channel", without="whitening"),
+    "no-floor": Arm("empty cells have a hard edge", without="floor", pace="default"),
     "no-symmetry": Arm("generated fields are not turned", without="symmetry", pace="default"),
     "2lpt": Arm("latent: plain second order", {"displacement": "2lpt"}, pace="default"),
     "zeldovich": Arm("latent: plain first order", {"displacement": "zeldovich"}, pace="default"),

@@ -110,6 +110,19 @@ def test_without_whitening_the_first_branch_sees_the_field_alone(judge, left_out
     assert (judge.judge_field(FIELDS) == alone).all()
 
 
+def test_without_floor_nobody_is_told_the_way_out_of_an_empty_cell(judge, left_out):
+    scaling = judge.summaries.scaling
+    y = torch.tensor([scaling.floor - 0.1, scaling.faint - 0.01, 0.5], requires_grad=True)
+
+    def slopes():
+        return torch.autograd.grad(scaling.saturate(y, torch).sum(), y)[0]
+
+    assert (slopes() > 0.1).all()
+    left_out("floor")
+    assert slopes().tolist() == [0, 1, 1]
+    assert scaling.saturate(y, torch)[0].item() == pytest.approx(scaling.floor)
+
+
 def test_without_symmetry_nothing_is_turned(left_out):
     from cosmogan.models import source
 
