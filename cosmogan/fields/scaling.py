@@ -24,7 +24,7 @@ what a network gives: with the soft part beginning at 0.8, cells above 60 % of t
 were two to three times too many, and carried a third of the third moment."""
 FAINT = 0.1
 """Of the density scale: what would be emptier approaches an empty cell, and never stands there, where no gradient would lead out again.
-With a hard edge networks left one cell in a thousand empty, in simulations one in a million."""
+With a hard edge networks left one cell in two thousand empty, and simulations one in half a million."""
 
 Array = TypeVar("Array", NDArray[np.float32], NDArray[np.float64], "Tensor")
 
