@@ -62,7 +62,7 @@ def test_the_soft_floor_begins_without_a_kink(scaling, fraction):
 
 @pytest.mark.parametrize("density_scale", [0.1, 0.5, 2])
 def test_whoever_falls_below_an_empty_cell_is_told_the_way_back(density_scale):
-    """With a gradient of some size: a cell of a hundredth of the scale has a tenth of it."""
+    """By a gradient, a fifth of the full one even half a depth below the floor."""
     scaling = Scaling(density_scale=density_scale, mean=0.9, std=0.6, density_max=200.0)
     y = torch.linspace(-0.5, 0.0, 20, requires_grad=True)
     said = scaling.floor + y * (scaling.faint - scaling.floor)
