@@ -22,6 +22,10 @@ from cosmogan.statistics.table import read
 
 STEPS = {"Omega_m": 0.005, "sigma_8": 0.01}
 """Parameters, and half the difference that gives the slopes."""
+PROMISED = tuple(f"{name}, {how}" for how in ("both free", "alone") for name in STEPS)
+"""Errors in the order of `forecast`."""
+MADE = ("train", "lognormal", "emulated")
+"""Data sets of a run that are set against its held-out simulations."""
 RESAMPLES = 400
 
 
@@ -79,27 +83,26 @@ def boxes_of(table, judged):
     return [samples[number == n] for n in np.unique(number)]
 
 
+def forecasts(folder, names=MADE):
+    """Return, by data set of a finished run, its `ratio` to the held-out simulations of the run."""
+    paths = {n: folder / "statistics" / f"{n}.stats.h5" for n in ("test", *names)}
+    tables = {name: read(path) for name, path in paths.items() if path.exists()}
+    truth = tables.pop("test")
+    judged = judged_bins(truth["power"], **Rules().limits(truth))
+    slope, true = slopes(truth, judged), boxes_of(truth, judged)
+    return {name: ratio(boxes_of(table, judged), true, slope) for name, table in tables.items()}
+
+
 def main():
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args()
-    names = [f"{name}, {how}" for how in ("both free", "alone") for name in STEPS]
-    print(f"| errors over those of held-out simulations | {' | '.join(names)} |")
-    print(f"|---|{'---|' * len(names)}")
+    print(f"| errors over those of held-out simulations | {' | '.join(PROMISED)} |")
+    print(f"|---|{'---|' * len(PROMISED)}")
     for number, folder in enumerate(given.folders):
-        tables = {
-            name: read(folder / "statistics" / f"{name}.stats.h5")
-            for name in ("test", "train", "emulated", "lognormal")
-            if (folder / "statistics" / f"{name}.stats.h5").exists()
-        }
-        truth = tables.pop("test")
-        judged = judged_bins(truth["power"], **Rules().limits(truth))
-        slope, true = slopes(truth, judged), boxes_of(truth, judged)
-        for name, table in tables.items():
-            if number and name != "emulated":
-                continue  # the same in every folder
-            found = ratio(boxes_of(table, judged), true, slope)
+        names = MADE[-1:] if number else MADE  # the rest is the same in every folder
+        for name, found in forecasts(folder, names).items():
             cells = [f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*found, strict=True)]
             print(f"| {folder.name}: {name} | {' | '.join(cells)} |", flush=True)
 

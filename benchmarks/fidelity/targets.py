@@ -1,0 +1,196 @@
+"""The targets of the project for two cores, and the worst of several seeds beside them.
+
+    python -m benchmarks.fidelity.targets default --minutes 60
+
+Reads the scorecards that `study.py` left of all seeds of an arm. A target is reached if the worst seed is
+within it, and if the floor is too (the 95th percentile of what simulations differ among themselves): otherwise simulations
+themselves might miss it.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+
+from benchmarks.fidelity.study import HALF, RESULTS
+
+ERRORS = {
+    "power": ("mean P(k), k < 0.7 k_Nyquist", 0.05),
+    "bispectrum": ("equilateral bispectrum", 0.15),
+    "squeezed_bispectrum": ("squeezed reduced bispectrum", 0.15),
+    "pdf": ("PDF of rho", 0.1),
+    "peaks": ("peaks", 0.2),
+    "minima": ("minima", None),
+    "quadrupole": ("quadrupole of single fields", None),
+    "minkowski_1": ("length of contours, V1", None),
+    "minkowski_2": ("Euler characteristic, V2", None),
+}
+"""Mean |ratio - 1| over judged bins, and what is asked, if anything."""
+RATIOS = {
+    "mean density ratio": ("ensemble mean density", (0.99, 1.01), "mean_density"),
+    "scatter ratio": ("scatter of ln P", (0.85, 1.18), "scatter"),
+    "correlation ratio": ("correlations of P, off the diagonal", (0.85, 1.15), "correlation"),
+}
+"""Ratios to the held-out simulations, what passes, and whose floor is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One number of a scorecard beside its target.
+
+    Attributes
+    ----------
+    label : str
+        What is measured.
+    passes : tuple of float or None
+        Lowest and highest that passes; None if nothing is asked.
+    ideal : float
+        What a perfect emulator has: 0 for errors, 1 for ratios.
+    value : float
+        What was found.
+    interval : tuple of float or None
+        Its 95 %.
+    floor : tuple of float or None
+        Median and 95th percentile of |value - ideal| between simulations.
+    """
+
+    label: str
+    passes: tuple[float, float] | None
+    ideal: float
+    value: float
+    interval: tuple[float, float] | None = None
+    floor: tuple[float, float] | None = None
+
+    @property
+    def distance(self):
+        """How far from ideal, in parts of what passes on that side (if nothing is asked, of 1)."""
+        lowest, highest = self.passes or (self.ideal - 1, self.ideal + 1)
+        limit = highest if self.value >= self.ideal else lowest
+        return (self.value - self.ideal) / (limit - self.ideal)
+
+    @property
+    def reached(self):
+        """Whether the target is: "yes", "no", or "floor" if simulations may miss it themselves."""
+        if self.passes is None:
+            return ""
+        if self.distance > 1:
+            return "no"
+        room = min(abs(limit - self.ideal) for limit in self.passes if limit != self.ideal)
+        return "floor" if self.floor and self.floor[1] > room else "yes"
+
+
+def rows(card):
+    """Return what a scorecard says of every target, in one order for all scorecards."""
+    floor = {name: (f["median"], f["high"]) for name, f in card["floor"].items()}
+    found = [
+        Row(
+            label=label, passes=passes, ideal=1, **_value(card["scores"][name]), floor=floor.get(of)
+        )
+        for name, (label, passes, of) in RATIOS.items()
+    ]
+    found += [
+        Row(
+            label=label,
+            passes=None if most is None else (0, most),
+            ideal=0,
+            **_value(card["errors"][name]),
+            floor=floor[name],
+        )
+        for name, (label, most) in ERRORS.items()
+    ]
+    return [*found, *_promises(card), *_phases(card["pairs"])]
+
+
+def _value(measured):
+    return {"value": measured["value"], "interval": (measured["low"], measured["high"])}
+
+
+def _promises(card):
+    """Return the rows of what is set against training simulations, which stand for the floor."""
+    named = {"scatter of the mean density of slices": ((0.85, 1.18), card["mean_scatter"])}
+    for name in ("Omega_m", "sigma_8"):
+        both = {of: errors[f"{name}, both free"] for of, errors in card["forecast"].items()}
+        named[f"forecast error of {name}"] = ((0.9, 1.1), both)
+    for label, (passes, of) in named.items():
+        another = abs(of["train"]["value"] - 1)
+        yield Row(
+            label=label, passes=passes, ideal=1, **_value(of["emulated"]), floor=(another, another)
+        )
+
+
+def _phases(pairs):
+    """Return the rows of matched pairs: at the wavenumber where each is worst."""
+    k, open_share = pairs["k"], pairs["against_2lpt"]["left_open"]
+    for label, most, limit in (
+        ("1 - r of the mean of draws over that of 2LPT, k <= 0.5 h/Mpc", HALF, 0.5),
+        ("the same, every k", max(k), 1.0),
+    ):
+        at = max((i for i, x in enumerate(k) if x <= most), key=lambda i: open_share["value"][i])
+        there = {name: curve[at] for name, curve in open_share.items()}
+        yield Row(label=label, passes=(0, limit), ideal=0, **_value(there))
+    draw, mean, between, transfer = (
+        pairs[name]["value"] for name in ("draw", "mean", "between", "transfer")
+    )
+    for label, ratios in (
+        ("r(draw, truth) over r(mean, truth)^2", _over(draw, [r**2 for r in mean])),
+        ("r(draw, draw) over r(draw, truth)", _over(between, draw)),
+        ("power of single draws", [t**2 for t in transfer]),
+    ):
+        worst = max(ratios, key=lambda ratio: abs(ratio - 1))
+        yield Row(label=label, passes=(0.95, 1.05), ideal=1, value=worst)
+
+
+def _over(above, below):
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def worst(cards):
+    """Return the row of the seed that is worst, target by target, each with that seed's scorecard."""
+    return [
+        max(zip(same, cards, strict=True), key=lambda pair: pair[0].distance)
+        for same in zip(*map(rows, cards), strict=True)
+    ]
+
+
+def table(cards):
+    """Return the targets and the worst of these scorecards as a table in markdown."""
+    lines = [
+        "| | target | worst seed (95 %) | of seed | floor, median (95 %) | reached |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, card in worst(cards):
+        asked = "" if row.passes is None else _passes(row)
+        cells = [row.label, asked, _found(row), str(card["seed"]), _floor(row), row.reached]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _passes(row):
+    lowest, highest = row.passes
+    return f"{highest:g}" if row.ideal == 0 else f"{lowest:g} to {highest:g}"
+
+
+def _found(row):
+    if row.interval is None:
+        return f"{row.value:.3f}"
+    low, high = row.interval
+    return f"{row.value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _floor(row):
+    return f"{row.floor[0]:.3f} ({row.floor[1]:.3f})" if row.floor else ""
+
+
+def main():
+    """Print the table, and what else the seeds say."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("arm")
+    parser.add_argument("--minutes", type=float, default=60)
+    given = parser.parse_args()
+    paths = sorted(RESULTS.glob(f"{given.arm}-{given.minutes:g}min-*.json"))
+    if not paths:
+        parser.error(f"no scorecard of {given.arm} in {RESULTS}: run it with study.py")
+    print(table([json.loads(path.read_text(encoding="utf-8")) for path in paths]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The worst seed is shown, and no target is claimed that simulations miss."""
+
+import copy
+
+import pytest
+
+from benchmarks.fidelity.targets import ERRORS, RATIOS, Row, rows, table, worst
+
+
+def measured(value):
+    return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+
+def curve(*values):
+    return {"value": list(values), "low": list(values), "high": list(values)}
+
+
+@pytest.fixture
+def card():
+    """Of a perfect emulator, but that the mean of its draws leaves something open."""
+    floors = [*ERRORS, *(of for _, _, of in RATIOS.values())]
+    forecast = {f"{name}, both free": measured(1.0) for name in ("Omega_m", "sigma_8")}
+    return {
+        "seed": 1,
+        "errors": {name: measured(0.0) for name in ERRORS},
+        "scores": {name: measured(1.0) for name in RATIOS},
+        "floor": {name: {"median": 0.005, "high": 0.009} for name in floors},
+        "mean_scatter": {"train": measured(1.0), "emulated": measured(1.0)},
+        "forecast": {"train": forecast, "emulated": copy.deepcopy(forecast)},
+        "pairs": {
+            "k": [0.1, 0.4, 0.8],
+            "mean": curve(0.9, 0.8, 0.7),
+            "draw": curve(0.81, 0.64, 0.49),
+            "between": curve(0.81, 0.64, 0.49),
+            "transfer": curve(1.0, 1.0, 1.0),
+            "against_2lpt": {"left_open": curve(0.2, 0.4, 0.6)},
+        },
+    }
+
+
+def by_label(found):
+    return {row.label: row for row in found}
+
+
+def test_a_perfect_emulator_reaches_all_that_is_asked(card):
+    found = rows(card)
+    asked = [row for row in found if row.passes]
+    assert len(asked) == 16
+    assert all(row.reached == "yes" for row in asked)
+    shares = [row.value for row in found if "2LPT" in row.label or row.label == "the same, every k"]
+    assert shares == [0.4, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("label", "spoil"),
+    [
+        ("mean P(k), k < 0.7 k_Nyquist", lambda c: c["errors"].update(power=measured(0.06))),
+        ("scatter of ln P", lambda c: c["scores"].update({"scatter ratio": measured(0.84)})),
+        (
+            "scatter of the mean density of slices",
+            lambda c: c["mean_scatter"].update(emulated=measured(1.2)),
+        ),
+        (
+            "forecast error of sigma_8",
+            lambda c: c["forecast"]["emulated"].update({"sigma_8, both free": measured(0.88)}),
+        ),
+        (
+            "1 - r of the mean of draws over that of 2LPT, k <= 0.5 h/Mpc",
+            lambda c: c["pairs"]["against_2lpt"].update(left_open=curve(0.2, 0.51, 0.6)),
+        ),
+        (
+            "the same, every k",
+            lambda c: c["pairs"]["against_2lpt"].update(left_open=curve(0.2, 0.4, 1.1)),
+        ),
+        (
+            "r(draw, truth) over r(mean, truth)^2",
+            lambda c: c["pairs"].update(mean=curve(0.9, 0.85, 0.7)),
+        ),
+        (
+            "r(draw, draw) over r(draw, truth)",
+            lambda c: c["pairs"].update(between=curve(0.81, 0.64, 0.55)),
+        ),
+        ("power of single draws", lambda c: c["pairs"].update(transfer=curve(0.97, 1.0, 1.0))),
+    ],
+)
+def test_what_one_seed_misses_is_not_reached(card, label, spoil):
+    bad = copy.deepcopy(card) | {"seed": 2}
+    spoil(bad)
+    for cards in ([card, bad], [bad, card]):
+        found = worst(cards)
+        (row, of) = next((row, of) for row, of in found if row.label == label)
+        assert (row.reached, of["seed"]) == ("no", 2)
+        assert sum(row.reached == "no" for row, _ in found) == 1
+
+
+def test_no_target_is_claimed_that_simulations_miss(card):
+    card["floor"]["power"]["high"] = 0.051
+    card["floor"]["mean_density"]["high"] = 0.011
+    card["forecast"]["train"]["Omega_m, both free"] = measured(1.11)
+    floored = [row.label for row in rows(card) if row.reached == "floor"]
+    assert floored == [
+        "ensemble mean density",
+        "mean P(k), k < 0.7 k_Nyquist",
+        "forecast error of Omega_m",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "distance"), [(1.18, 1), (1.09, 0.5), (1.0, 0), (0.85, 1), (0.7, 2)]
+)
+def test_distance_is_counted_on_its_own_side(value, distance):
+    row = Row(label="scatter", passes=(0.85, 1.18), ideal=1, value=value)
+    assert row.distance == pytest.approx(distance)
+
+
+def test_the_table_says_of_which_seed(card):
+    other = copy.deepcopy(card) | {"seed": 3}
+    other["errors"]["pdf"] = measured(0.04)
+    lines = [line for line in table([card, other]).splitlines() if line.startswith("| PDF")]
+    assert lines == ["| PDF of rho | 0.1 | 0.040 (0.030 to 0.050) | 3 | 0.005 (0.009) | yes |"]
+    assert by_label(rows(other))["PDF of rho"].value == 0.04
