@@ -105,16 +105,15 @@ def _value(measured):
 
 
 def _promises(card):
-    """Return the rows of what is set against training simulations, which stand for the floor."""
+    """Return the rows of what is set against training simulations, which stand for the floor, with the far end of their interval."""
     named = {"scatter of the mean density of slices": ((0.85, 1.18), card["mean_scatter"])}
     for name in ("Omega_m", "sigma_8"):
         both = {of: errors[f"{name}, both free"] for of, errors in card["forecast"].items()}
         named[f"forecast error of {name}"] = ((0.9, 1.1), both)
     for label, (passes, of) in named.items():
-        another = abs(of["train"]["value"] - 1)
-        yield Row(
-            label=label, passes=passes, ideal=1, **_value(of["emulated"]), floor=(another, another)
-        )
+        another = [abs(of["train"][bound] - 1) for bound in ("value", "low", "high")]
+        floor = another[0], max(another)
+        yield Row(label=label, passes=passes, ideal=1, **_value(of["emulated"]), floor=floor)
 
 
 def _phases(pairs):

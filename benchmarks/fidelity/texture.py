@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from cosmogan.fields.store import open_fields
+from cosmogan.models.extrema import EMPTY
 
-EMPTY = 0.05
-"""Density below which heights are linear in it."""
 LOWEST = 5e-4
 """Part of the cells of simulations that are the emptiest."""
 FIELDS = 3072
