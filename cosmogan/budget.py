@@ -122,8 +122,8 @@ def _simulate(recipe: Recipe) -> Cost:
 def _train(recipe: Recipe) -> Cost:
     table, dimension = recipe.train, recipe.simulate.dimension
     pairs = sum(
-        width**2 / 2 ** (dimension * level)
-        for widths in (table.generator_widths, table.discriminator_widths)
+        width**2 / 2 ** (dimension * (level - first))
+        for widths, first in ((table.generator_widths, 1), (table.discriminator_widths, 0))
         for level, width in enumerate(widths)
     )
     ahead = (

@@ -247,7 +247,7 @@ class Velocity(Generator):
     """The U-Net of the flow; time is its condition."""
 
     def forward(self, y, time):
-        return self._change(self.stem(space_to_depth(y)), (), time[:, None])
+        return self._change(y, (), time[:, None])
 
 
 class Flow(Rival):
@@ -255,7 +255,8 @@ class Flow(Rival):
 
     def __init__(self, scaling, grid):
         super().__init__(scaling, grid)
-        shape = GeneratorShape(dimension=2, widths=(48, 64, 64, 64), conditions=1, noisy=False)
+        widths = (16, 48, 64, 64, 64)
+        shape = GeneratorShape(dimension=2, widths=widths, conditions=1, folded=False, noisy=False)
         self.velocity = Velocity(shape, scaling)
         self.average = copy.deepcopy(self.velocity).requires_grad_(False)
         self.optimisers = [torch.optim.Adam(self.velocity.parameters(), lr=1e-3)]

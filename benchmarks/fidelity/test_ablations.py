@@ -91,6 +91,15 @@ def test_without_extrema_peaks_and_minima_are_not_counted(judge, left_out):
     assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
 
 
+def test_without_shapes_nobody_hears_how_long_peaks_are(judge, left_out):
+    """The other summaries still tell fields apart."""
+    shapes, density = judge.summaries.shapes, FIELDS[:, 0].exp()
+    assert shapes(density).diff(dim=0).abs().max() > 0.01
+    left_out("shapes")
+    assert not shapes(density).any()
+    assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
+
+
 def test_without_levels_the_coarsest_alone_is_weighed(judge, left_out):
     whole = judge.features(FIELDS)
     left_out("levels")

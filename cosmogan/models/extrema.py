@@ -39,35 +39,48 @@ class Extrema(nn.Module):
     @torch.no_grad()
     def fit(self, density: Tensor) -> None:
         """Take the heights from the cells of training fields (n, N, ...), density over mean."""
-        quantiles = np.quantile(_height(density).numpy(), HEIGHTS)
-        self.heights.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
+        self.heights.copy_(quantiles(density))
 
     def forward(self, density: Tensor) -> Tensor:
         """Return (n, length) log numbers of peaks beyond each height, and of minima below it.
 
         `density` (n, N, ...) is over the mean, and smooth enough to have extrema of more than one cell.
         """
-        height = _height(density)
-        low, high = self.heights[:-1, None], self.heights[1:, None]
-        width = (high - low).clamp_min(1e-3)
-        place = height.detach().flatten(1)[:, None]
-        beyond, below = ((d / width).clamp(0, 1) for d in (place - low, high - place))
-        numbers = torch.cat([self._count(height, beyond), self._count(-height, below)], 1)
-        return torch.log(numbers + QUIET)
-
-    def _count(self, height: Tensor, weight: Tensor) -> Tensor:
-        """Return soft numbers of peaks (n, heights) with weights (n, heights, cells)."""
-        peak = torch.sigmoid((height - self._around(height)) / SOFT).flatten(1)
-        return (weight @ peak[:, :, None])[:, :, 0]
-
-    def _around(self, height: Tensor) -> Tensor:
-        """Return the highest of the 3^d - 1 neighbours of each cell, axis by axis."""
-        block, around = height, torch.full_like(height, -torch.inf)
-        for axis in range(1, height.ndim):
-            beside = torch.maximum(torch.roll(block, 1, axis), torch.roll(block, -1, axis))
-            block, around = torch.maximum(block, beside), torch.maximum(around, beside)
-        return around
+        height = height_of(density)
+        above = beyond(height, self.heights)
+        peaks, minima = (_peaked(h).flatten(1)[:, :, None] for h in (height, -height))
+        numbers = torch.cat([above @ peaks, (1 - above) @ minima], 1)
+        return torch.log(numbers[:, :, 0] + QUIET)
 
 
-def _height(density: Tensor) -> Tensor:
+def height_of(density: Tensor) -> Tensor:
+    """Return asinh(density / `EMPTY`)."""
     return torch.asinh(density / EMPTY)
+
+
+def quantiles(density: Tensor) -> Tensor:
+    """Return the heights (h + 1,) between which those of the cells of fields (n, N, ...) are told apart."""
+    found = np.quantile(height_of(density).numpy(), HEIGHTS)
+    return torch.from_numpy(np.maximum.accumulate(found)).float()
+
+
+@torch.no_grad()
+def beyond(height: Tensor, heights: Tensor) -> Tensor:
+    """Return by how much each cell lies beyond each of the steps between heights, (n, h, cells) from 0 to 1."""
+    per_width = 1 / heights.diff().clamp_min(1e-3)[:, None]
+    low = heights[:-1, None] * per_width
+    return torch.addcmul(-low, height.flatten(1)[:, None], per_width).clamp_(0, 1)
+
+
+def _peaked(height: Tensor) -> Tensor:
+    """Return by how much each cell of (n, N, ...) is a peak, from 0 to 1."""
+    return torch.sigmoid((height - _around(height)) / SOFT)
+
+
+def _around(height: Tensor) -> Tensor:
+    """Return the highest of the 3^d - 1 neighbours of each cell, axis by axis."""
+    block, around = height, torch.full_like(height, -torch.inf)
+    for axis in range(1, height.ndim):
+        beside = torch.maximum(torch.roll(block, 1, axis), torch.roll(block, -1, axis))
+        block, around = torch.maximum(block, beside), torch.maximum(around, beside)
+    return around

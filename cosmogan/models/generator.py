@@ -3,11 +3,12 @@ r"""The generator: a Gaussian universe in, a nonlinear one out.
 The latent is a physical field on the output grid (see `cosmogan.models.latent`) in the training
 space of `cosmogan.fields.scaling`, and the network learns what gravity adds to it::
 
-    latent, noise_0 --fold--> [1^d] -> block ----------------- + -> block -> [unfold] -> 3^d -> + latent
-                                          \-> halve, noise_1 -> block -> double -/
+    latent, noise_0 -> [1^d] -> block ----------------- + -> block -> 3^d -> + latent
+                                   \-> halve, noise_1 -> block -> double -/
 
-One fold at the input halves the grid; each further width adds a level at half the resolution of
-the one before. Everything is convolutional and periodic, so the same weights make boxes of any
+Each further width adds a level at half the resolution of the one before, low-passed on the way down and interpolated on the
+way up. A finest level of 2^d cells folded into channels would be faster, but each of these cells is then made by weights of its
+own: draws show that grid, means of draws do not. Everything is convolutional and periodic, so the same weights make boxes of any
 size, and no operation sees the whole box. `receptive_radius` says how far a cell looks.
 """
 
@@ -31,8 +32,8 @@ from cosmogan.models.blocks import (
     space_to_depth,
 )
 
-HEAD_CHANNELS = 8
-"""Channels of the last layers, on the full grid."""
+UNFOLDED = 8
+"""Channels of the last layer of a folded generator, on the full grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class GeneratorShape:
     dimension : {2, 3}
         Spatial axes.
     widths : tuple of int
-        Channels per level, from fine (half the output grid) to coarse.
+        Channels per level, from fine to coarse.
     conditions : int
         Number of parameters (cosmology, redshift) that vary in the training set.
     latents : int
@@ -53,6 +54,9 @@ class GeneratorShape:
         Residual blocks in a row, at each level.
     outputs : int
         Fields it makes of a latent, each a change of the latent's first channel.
+    folded : bool
+        Whether the finest level has half the cells per side of the output, not as many: 2^d cells are folded into channels, as in
+        predictors of means, and in generators of before 2026-11-28.
     noisy : bool
         Whether it is given white noise; without it makes one field of a latent, no draws.
     """
@@ -63,18 +67,19 @@ class GeneratorShape:
     latents: int = 1
     blocks: int = 1
     outputs: int = 1
+    folded: bool = True
     noisy: bool = True
 
     @property
     def stride(self) -> int:
         """Cells by which a roll of the input rolls the output exactly."""
-        return int(2 ** len(self.widths))
+        return int(2 ** (len(self.widths) - 1 + self.folded))
 
     def noise_grids(self, grid: int) -> tuple[int, ...]:
         """Return the cells per side of each white-noise channel."""
         if not self.noisy:
             return ()
-        return (grid, *(grid // 2 ** (level + 2) for level in range(len(self.widths) - 1)))
+        return (grid, *(grid // 2 ** (level + self.folded) for level in range(1, len(self.widths))))
 
     def as_dict(self) -> dict[str, object]:
         """Return the attributes, for a file."""
@@ -97,6 +102,7 @@ class Generator(nn.Module):
         self.shape, self.scaling = shape, scaling
         d, widths = shape.dimension, shape.widths
         depth = shape.blocks * (2 * len(widths) - 1)
+        given, cells = shape.latents + shape.noisy, 2 ** (d * shape.folded)
 
         def blocks(width: int) -> nn.ModuleList:
             each = (
@@ -105,7 +111,7 @@ class Generator(nn.Module):
             )
             return nn.ModuleList(each)
 
-        self.stem = Convolution(d, (shape.latents + shape.noisy) * 2**d, widths[0], width=1)
+        self.stem = Convolution(d, given * cells, widths[0], width=1)
         self.down = nn.ModuleList(blocks(w) for w in widths)
         self.narrow = nn.ModuleList(
             Convolution(d, fine + shape.noisy, coarse, width=1) for fine, coarse in pairwise(widths)
@@ -114,8 +120,8 @@ class Generator(nn.Module):
             Convolution(d, coarse, fine, width=1, bias=False) for fine, coarse in pairwise(widths)
         )
         self.up = nn.ModuleList(blocks(w) for w in widths[:-1])
-        self.unfold = Convolution(d, widths[0], HEAD_CHANNELS * 2**d, width=1)
-        self.head = Convolution(d, HEAD_CHANNELS, shape.outputs, gain=0.0)
+        self.unfold = Convolution(d, widths[0], UNFOLDED * cells, width=1) if shape.folded else None
+        self.head = Convolution(d, UNFOLDED if shape.folded else widths[0], shape.outputs, gain=0.0)
 
     def forward(
         self, latent: Tensor, noise: Sequence[Tensor], conditions: Tensor | None = None
@@ -136,12 +142,12 @@ class Generator(nn.Module):
         (n, outputs, N, ...) tensor
             Fields in training space, inside its range.
         """
-        x = self.stem(space_to_depth(torch.cat([latent, *noise[:1]], 1)))
-        y: Tensor = latent[:, :1] + self._change(x, noise, conditions)
+        given = torch.cat([latent, *noise[:1]], 1)
+        y: Tensor = latent[:, :1] + self._change(given, noise, conditions)
         return self.scaling.saturate(y, torch)
 
-    def _change(self, x: Tensor, noise: Sequence[Tensor], conditions: Tensor | None) -> Tensor:
-        skips = []
+    def _change(self, given: Tensor, noise: Sequence[Tensor], conditions: Tensor | None) -> Tensor:
+        x, skips = self.stem(space_to_depth(given) if self.shape.folded else given), []
         for level, blocks in enumerate(self.down):
             if level:
                 x = self.narrow[level - 1](torch.cat([halve(x), *noise[level : level + 1]], 1))
@@ -150,7 +156,9 @@ class Generator(nn.Module):
         for level in reversed(range(len(self.up))):
             x = skips[level] + double(self.widen[level](x))
             x = _through(self.up[level], x, conditions)
-        change: Tensor = self.head(activate(depth_to_space(self.unfold(x))))
+        if self.unfold is not None:
+            x = depth_to_space(self.unfold(x))
+        change: Tensor = self.head(activate(x))
         return change
 
 
@@ -175,7 +183,10 @@ def receptive_radius(shape: GeneratorShape) -> int:
 
 
 def _follow(cells: NDArray[np.bool_], shape: GeneratorShape) -> NDArray[np.bool_]:
-    return _grow(np.repeat(_follow_level(_halve(cells), len(shape.widths), shape.blocks), 2))
+    levels = len(shape.widths), shape.blocks
+    if shape.folded:
+        return _grow(np.repeat(_follow_level(_halve(cells), *levels), 2))
+    return _grow(_follow_level(cells, *levels))
 
 
 def _follow_level(cells: NDArray[np.bool_], levels: int, blocks: int) -> NDArray[np.bool_]:

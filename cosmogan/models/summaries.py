@@ -3,9 +3,10 @@
 They are the statistics a referee looks at first: the power spectra of the field in training space
 and of the density, and whether these have directions (`cosmogan.models.directions`), the mean density, the first
 moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, the
-one-point distribution out to the rarest peaks, and peaks and minima by height (`cosmogan.models.extrema`); and, where the latent is known, the transfer functions from its
+one-point distribution out to the rarest peaks, peaks and minima by height (`cosmogan.models.extrema`), and how sharp and how
+long they are (`cosmogan.models.shapes`); and, where the latent is known, the transfer functions from its
 guides to the field and to the density. Each is standardised by its mean and scatter over the training fields, so
-that all speak equally loud.
+that all speak equally loud, but for shapes, which drown the others unless they are a third as loud.
 """
 
 import itertools
@@ -21,6 +22,7 @@ from cosmogan.fields.scaling import Scaling
 from cosmogan.models.directions import Directions
 from cosmogan.models.extrema import Extrema
 from cosmogan.models.modes import shell_table, squared_modes
+from cosmogan.models.shapes import LOUD, Shapes
 
 SMOOTHING = (0.0, 1.0, 2.0, 4.0)
 """Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
@@ -78,7 +80,8 @@ class Summaries(nn.Module):
         self.guides = guides
         squared = squared_modes(grid, dimension)
         self.register_buffer("shells", shell_table(grid, dimension))
-        self.directions, self.extrema = Directions(grid, dimension), Extrema()
+        self.directions = Directions(grid, dimension)
+        self.extrema, self.shapes = Extrema(), Shapes()
         self.register_buffer("kernels", _kernels(squared, grid))
         self.register_buffer("knots", torch.linspace(-2.0, 4.0, len(LEVELS)))
         self.register_buffer("centre", torch.zeros(self.length))
@@ -90,9 +93,8 @@ class Summaries(nn.Module):
         shells = int(self.shells.shape[1])
         spectra = (2 + 2 * self.guides) * shells
         moments = 4 + 2 * len(self.kernels)
-        return (
-            spectra + moments + len(LEVELS) - 1 + 2 * self.directions.length + self.extrema.length
-        )
+        local = self.extrema.length + self.shapes.length
+        return spectra + moments + len(LEVELS) - 1 + 2 * self.directions.length + local
 
     @torch.no_grad()
     def standardise(self, fields: Tensor, latents: LatentsOf | None = None) -> None:
@@ -101,9 +103,14 @@ class Summaries(nn.Module):
         self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
         every = in_blocks(len(fields))
         self.extrema.fit(torch.cat([self._smooth(fields[rows]) for rows in every]))
+        self.shapes.fit(self.scaling.inverse(fields[:, 0], torch))
         raw = torch.cat([self.measure(fields[rows], latents and latents(rows)) for rows in every])
         self.centre.copy_(raw.mean(0))
         self.spread.copy_(raw.std(0, correction=min(len(raw) - 1, 1)).clamp_min(1e-4))
+        self._shapes(self.spread).div_(LOUD)
+
+    def _shapes(self, summaries: Tensor) -> Tensor:
+        return summaries[..., -self.shapes.length :]
 
     def forward(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""
@@ -125,6 +132,7 @@ class Summaries(nn.Module):
                 self._distribution(flat),
                 *(self.directions(each) for each in power),
                 self.extrema(1 + filtered[:, EXTREMA]),
+                self.shapes(density[:, 0]),
             ],
             1,
         )

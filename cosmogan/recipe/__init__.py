@@ -98,12 +98,13 @@ def fingerprint(*tables: Table | int | str) -> str:
 def require_levels(recipe: Recipe) -> None:
     """Raise `RecipeError` if the networks of a recipe cannot halve its grid as often as they would."""
     grid = recipe.simulate.grid
-    for name in ("generator_widths", "discriminator_widths"):
+    for name, first in (("generator_widths", 1), ("discriminator_widths", 0)):
         levels = len(getattr(recipe.train, name))
-        if grid % 2**levels:
+        parts = 2 ** (levels - first)
+        if grid % parts:
             raise RecipeError(
-                f"train.{name}: {levels} levels halve the grid as often, and simulate.grid = {grid} is not "
-                f"divisible by {2**levels}; name fewer widths or change the grid"
+                f"train.{name}: {levels} levels halve the grid {levels - first} times, and simulate.grid = {grid} "
+                f"is not divisible by {parts}; name fewer widths or change the grid"
             )
 
 

@@ -166,7 +166,7 @@ class TrainTable(Table):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """In which the wide convolutions compute while networks learn; weights, losses and what is emulated stay
     float32. `auto` takes bfloat16 where all processors have it, which is faster."""
-    generator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (48, 64)
+    generator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 48, 64)
     """Channels of the generator, from fine to coarse."""
     discriminator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 64, 96, 96)
     """Channels of the discriminator, from fine to coarse."""

@@ -86,13 +86,13 @@ def generator_shape(plan: Training, layout: Layout, channels: int) -> GeneratorS
         widths=plan.generator_widths,
         conditions=plan.theory.num_conditions,
         latents=channels + sum(predictor.outputs for predictor in before),
+        folded=False,
     )
     radius = sum(map(receptive_radius, [shape, *before]))
-    part, most = ("half", 2) if before else ("a quarter", 4)
-    if radius > layout.grid // most and layout.grid >= 64:
+    if radius > layout.grid // 2 and layout.grid >= 64:
         raise TrainingError(
             f"generator_widths = {shape.widths}: the network would look {radius} cells far, "
-            f"{part} of {layout.grid} is the limit; drop a level"
+            f"half of {layout.grid} is the limit; drop a level"
         )
     return shape
 

@@ -163,7 +163,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     )
 
 
-NETWORKS = 5
+NETWORKS = 6
 """Counts changes of the networks and of what they are shown, which no recipe tells."""
 
 

@@ -42,11 +42,14 @@ def rolled(latent, noise, cells):
 
 
 @pytest.mark.parametrize(("dimension", "grid"), [(2, 32), (3, 16)])
-@pytest.mark.parametrize("widths", [(4,), (4, 5), (4, 5, 3)])
+@pytest.mark.parametrize(
+    ("widths", "folded"),
+    [((4,), True), ((4,), False), ((4, 5), True), ((4, 5), False), ((4, 5, 3), False)],
+)
 def test_a_roll_of_the_input_by_the_stride_rolls_the_output(
-    make_generator, dimension, grid, widths
+    make_generator, dimension, grid, widths, folded
 ):
-    generator = make_generator(widths, dimension=dimension).double()
+    generator = make_generator(widths, dimension=dimension, folded=folded).double()
     latent, noise, _ = inputs(generator, grid)
     stride = generator.shape.stride
     out = generator(latent, noise)
@@ -59,7 +62,7 @@ def test_a_roll_of_the_input_by_the_stride_rolls_the_output(
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_box_tiled_from_copies_gives_copies(make_generator, dimension):
     """No operation sees the whole box: the same weights, and a box of twice the side."""
-    generator = make_generator((4, 5), dimension=dimension).double()
+    generator = make_generator((4, 5), dimension=dimension, folded=False).double()
     grid = 64 if dimension == 2 else 16
     latent, noise, _ = inputs(generator, grid, count=1)
     twice = (1, 1, *(2,) * dimension)
@@ -68,20 +71,23 @@ def test_a_box_tiled_from_copies_gives_copies(make_generator, dimension):
 
 
 @pytest.mark.parametrize(
-    ("dimension", "widths", "blocks", "grid"),
+    ("dimension", "widths", "blocks", "folded", "grid"),
     [
-        (2, (3,), 1, 16),
-        (2, (3,), 3, 32),
-        (2, (3, 3), 1, 48),
-        (2, (3, 3), 2, 64),
-        (2, (2, 2, 2), 1, 96),
-        (3, (2, 2), 1, 40),
+        (2, (3,), 1, True, 16),
+        (2, (3,), 1, False, 16),
+        (2, (3,), 3, True, 32),
+        (2, (3, 3), 1, True, 48),
+        (2, (3, 3), 1, False, 32),
+        (2, (3, 3), 2, False, 48),
+        (2, (2, 2, 2), 1, False, 64),
+        (3, (2, 2), 1, True, 40),
+        (3, (2, 2), 1, False, 24),
     ],
 )
 def test_the_receptive_radius_is_the_farthest_cell_with_a_gradient(
-    make_generator, dimension, widths, blocks, grid
+    make_generator, dimension, widths, blocks, folded, grid
 ):
-    generator = make_generator(widths, dimension=dimension, blocks=blocks).double()
+    generator = make_generator(widths, dimension=dimension, blocks=blocks, folded=folded).double()
     generator.scaling = WIDE  # a cell at the limit of the range would have no gradient
     stride = generator.shape.stride
     latent, noise, _ = inputs(generator, grid, count=1)
@@ -98,9 +104,10 @@ def test_the_receptive_radius_is_the_farthest_cell_with_a_gradient(
     assert reach == receptive_radius(generator.shape)
 
 
-def test_the_demo_looks_no_farther_than_a_quarter_of_its_box():
+def test_the_demo_looks_no_farther_than_a_third_of_its_box():
     widths = TrainTable().generator_widths
-    assert receptive_radius(GeneratorShape(dimension=2, widths=widths)) <= 64 // 4
+    shape = GeneratorShape(dimension=2, widths=widths, folded=False)
+    assert receptive_radius(shape) <= 64 // 3
 
 
 def test_one_cell_changed_far_away_changes_nothing(make_generator):
@@ -144,6 +151,24 @@ def test_noise_matters_at_every_resolution(make_generator, level):
     assert (generator(latent, other) - generator(latent, noise)).abs().max() > 1e-3
 
 
+def test_no_cell_is_another_than_its_neighbour(make_generator):
+    """Folds make each cell of a pair by weights of its own; interpolated levels show no such grid."""
+
+    def unevenness(folded):
+        widths = (16, 16) if folded else (8, 16, 16)
+        generator = make_generator(widths, folded=folded)
+        latent, noise, _ = inputs(generator, 64, count=16)
+        with torch.no_grad():
+            y = generator(latent.float(), [n.float() for n in noise])[:, 0]
+        around = sum(y.roll(shift, axis) for shift in (1, -1) for axis in (1, 2)) / 4
+        sharp = (y - around).square()
+        parts = [sharp[:, i::2, j::2].mean() for i in range(2) for j in range(2)]
+        return float(torch.stack(parts).std() / sharp.mean())
+
+    assert unevenness(folded=True) > 0.3
+    assert unevenness(folded=False) < 0.05
+
+
 def test_without_noise_one_latent_has_one_field(make_generator):
     generator = make_generator((6, 6), noisy=False, latents=2)
     assert generator.shape.noise_grids(16) == ()
@@ -164,9 +189,12 @@ def test_more_blocks_begin_with_smaller_branches(make_generator):
 
 
 def test_each_resolution_has_noise_of_its_own_grid():
-    shape = GeneratorShape(dimension=2, widths=(1, 2, 3))
-    assert shape.noise_grids(64) == (64, 16, 8)
-    assert shape.stride == 8
+    shape = GeneratorShape(dimension=2, widths=(1, 2, 3), folded=False)
+    assert shape.noise_grids(64) == (64, 32, 16)
+    assert shape.stride == 4
+    folded = GeneratorShape(dimension=2, widths=(1, 2, 3))
+    assert folded.noise_grids(64) == (64, 16, 8)
+    assert folded.stride == 8
 
 
 def test_conditions_matter_only_where_they_differ(make_generator):

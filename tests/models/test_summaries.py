@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from cosmogan.models.extrema import Extrema
 from cosmogan.models.modes import shell_edges, squared_modes
+from cosmogan.models.shapes import LOUD, Shapes
 from cosmogan.models.summaries import CLIP, LEVELS, SMOOTHING, Summaries
 from cosmogan.statistics.battery import PEAK_SMOOTHING
 from cosmogan.statistics.pdf import smooth
@@ -33,6 +34,7 @@ def columns(summaries):
         "distribution": len(LEVELS) - 1,
         "directions": 2 * summaries.directions.length,
         "extrema": summaries.extrema.length,
+        "shapes": summaries.shapes.length,
     }
     ends = np.cumsum([0, *sizes.values()]).tolist()
     found = {n: slice(a, b) for n, (a, b) in zip(sizes, itertools.pairwise(ends), strict=True)}
@@ -132,6 +134,17 @@ def test_extrema_are_those_of_the_density_that_the_battery_smooths(
     torch.testing.assert_close(found, other(smoothed), rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_shapes_are_those_of_the_density_from_cell_to_cell(make, make_fields, dimension, grid):
+    summaries, y = make(grid, dimension), make_fields(20, grid, dimension)
+    density = summaries.scaling.inverse(y, torch)[:, 0]
+    summaries.standardise(y)
+    other = Shapes()
+    other.fit(density)
+    assert torch.equal(summaries.shapes.heights, other.heights)
+    assert torch.equal(summaries.measure(y)[:, columns(summaries)["shapes"]], other(density))
+
+
 def test_one_training_field_is_a_scale_and_no_scatter(make, make_fields):
     summaries, y = make(16, 2), make_fields(1, 16, 2)
     summaries.standardise(y)
@@ -173,12 +186,10 @@ def test_training_fields_have_standard_summaries(make, make_fields, dimension, g
     varying = raw.std(0) > 1e-3
     assert (kept & varying).sum() > summaries.length / 2
     assert standard.mean(0)[kept].abs().max() < 1e-2
-    torch.testing.assert_close(
-        standard.std(0)[kept & varying],
-        torch.ones_like(raw.std(0))[kept & varying],
-        rtol=1e-2,
-        atol=0,
-    )
+    scatter, loudness = standard.std(0), torch.ones_like(raw.std(0))
+    loudness[-summaries.shapes.length :] = LOUD
+    assert varying[-summaries.shapes.length :].any()
+    torch.testing.assert_close(scatter[kept & varying], loudness[kept & varying], rtol=1e-2, atol=0)
 
 
 def test_a_monster_cannot_shout_louder_than_the_clip(make, make_fields):
