@@ -100,7 +100,7 @@ def depth_to_space(x: Tensor) -> Tensor:
 FINE = 16
 """Fewest cells per side at which a convolution rounds, if it is to."""
 WIDE = 32
-"""Fewest channels that go into one that may."""
+"""Fewest channels that go into one that may, and that leave it: the last layer says what is added to a field, to the last bit."""
 
 
 class Convolution(nn.Module):
@@ -164,7 +164,7 @@ def round_convolutions(network: nn.Module, *, rounded: bool = True) -> None:
     """
     for part in network.modules():
         if isinstance(part, Convolution):
-            part.rounded = rounded and part.weight.shape[1] >= WIDE
+            part.rounded = rounded and min(part.weight.shape[:2]) >= WIDE
 
 
 class _Halve(torch.autograd.Function):

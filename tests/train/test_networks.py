@@ -63,6 +63,7 @@ def test_who_plays_may_round_and_the_average_never_does(build):
 
     assert rounded(networks.generator) == rounded(networks.discriminator) == {True, False}
     assert rounded(networks.average) == {False}
+    assert not networks.generator.head.rounded, "what is added to a latent is not"
     plain = build(**widths)
     assert rounded(plain.generator) | rounded(plain.discriminator) == {False}
     assert bits(plain) == bits(networks), "the numbers they hold are the same"
