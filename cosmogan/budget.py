@@ -7,7 +7,7 @@ of this one: meant to be right within a factor of two there, a guess elsewhere, 
 
 from dataclasses import dataclass
 
-from cosmogan.recipe import Recipe
+from cosmogan.recipe import FIRST_LEVEL, Recipe
 from cosmogan.session import available_cpus
 
 SIMULATED = ("train", "validation", "test")
@@ -19,7 +19,7 @@ FROM_TEST = ("counterparts", "lpt")
 # Core seconds, measured on demo-64.
 _PARTICLE_STEP = 9.0e-8  # per particle and step
 _BOX = 1.0  # per box, initial conditions and painting
-_CHANNEL_CELL = 1.6e-9  # per field shown, cell and pair of channels
+_CHANNEL_CELL = 6.4e-9  # per field shown, cell and pair of channels
 _GENERATED_CELL = 1.2e-6  # per cell emulated
 _DISPLACED_CELL = 3.5e-7  # per cell of a box and field carried
 _MEASURED_CELL = 1.0e-6  # per cell measured
@@ -122,13 +122,13 @@ def _simulate(recipe: Recipe) -> Cost:
 def _train(recipe: Recipe) -> Cost:
     table, dimension = recipe.train, recipe.simulate.dimension
     pairs = sum(
-        width**2 / 2 ** (dimension * (level - first))
-        for widths, first in ((table.generator_widths, 1), (table.discriminator_widths, 0))
-        for level, width in enumerate(widths)
+        width**2 / 2 ** (dimension * (first + level))
+        for name, first in FIRST_LEVEL.items()
+        for level, width in enumerate(getattr(table, name))
     )
     ahead = (
-        table.predictor_width**2 / 2 if table.predictor_images else 0.0
-    )  # two blocks, a quarter of the cells
+        table.predictor_width**2 / 8 if table.predictor_images else 0.0
+    )  # two blocks on half the grid, learnt alone
     work = table.images * (pairs + 0.7 * ahead) + table.predictor_images * ahead
     seconds = work * _cells(recipe) * _CHANNEL_CELL
     used = min(available_cpus(), table.workers * table.threads)

@@ -1,3 +1,5 @@
+import pytest
+
 from cosmogan import budget, recipe
 
 
@@ -38,6 +40,18 @@ def test_twice_the_work_costs_twice_apart_from_the_start():
         assert 0 <= start < 15, name
     assert twice["simulate"].bytes == 2 * once["simulate"].bytes
     assert twice["emulated"].bytes == 2 * once["emulated"].bytes
+
+
+def test_a_pair_of_channels_costs_as_much_as_the_cells_it_has():
+    """Twice the channels on the full grid cost as much more as 2^d times the squares on half of it."""
+
+    def seconds(**train):
+        return budget.estimate(changed(DEMO, train=train))["train"].seconds
+
+    bare = seconds(generator_widths=(16,), discriminator_widths=(16,))
+    fine = seconds(generator_widths=(32,), discriminator_widths=(16,)) - bare
+    coarse = seconds(generator_widths=(16,), discriminator_widths=(32,)) - bare
+    assert fine == pytest.approx(4 * coarse)
 
 
 def test_every_stage_says_what_it_makes():

@@ -108,6 +108,15 @@ def test_networks_that_cannot_halve_the_grid_are_refused_before_the_work(stand_i
         pipeline.run(odd, tmp_path)
     assert stand_ins.worked == []
     pipeline.run(odd, tmp_path, only=["simulate"])
+    deep = odd.model_copy(
+        update={
+            "train": TINY.train.model_copy(
+                update={"generator_widths": (8,) * 4, "discriminator_widths": (8, 8)}
+            )
+        }
+    )
+    with pytest.raises(RecipeError, match=r"generator_widths: 4 levels halve .* 3 times"):
+        pipeline.run(deep, tmp_path)
 
 
 def test_what_lies_there_already_needs_no_room_again(tmp_path):

@@ -18,9 +18,9 @@ from cosmogan.models.directions import Directions
 from cosmogan.models.discriminator import Discriminator, Whitening
 from cosmogan.models.displaced import LptLatent
 from cosmogan.models.extrema import Extrema
+from cosmogan.models.hessian import Hessian
 from cosmogan.models.lognormal import Colour, GaussianLatent
 from cosmogan.models.orientation import Orientation
-from cosmogan.models.shapes import Shapes
 from cosmogan.models.summaries import Summaries
 from cosmogan.session import ray_cluster
 
@@ -66,8 +66,8 @@ def _no_extrema(_before, extrema, density):
     return density.new_zeros(len(density), extrema.length)
 
 
-def _no_shapes(_before, shapes, density):
-    return density.new_zeros(len(density), shapes.length)
+def _no_hessian(_before, hessian, density):
+    return density.new_zeros(len(density), hessian.length)
 
 
 def _coarsest(before, judge, y, latent=None):
@@ -117,7 +117,7 @@ ABLATIONS = {
     "summaries": Ablation(Summaries, "forward", _no_summaries),
     "directions": Ablation(Directions, "forward", _no_directions),
     "extrema": Ablation(Extrema, "forward", _no_extrema),
-    "shapes": Ablation(Shapes, "forward", _no_shapes),
+    "hessian": Ablation(Hessian, "forward", _no_hessian),
     "levels": Ablation(Discriminator, "features", _coarsest),
     "whitening": Ablation(Whitening, "forward", _no_whitening),
     "floor": Ablation(Scaling, "saturate", _hard_floor),

@@ -63,7 +63,7 @@ ARMS = {
     "no-summaries": Arm("no branch of summary statistics", without="summaries"),
     "no-directions": Arm("no summaries of directions", without="directions"),
     "no-extrema": Arm("no summaries of peaks and minima", without="extrema"),
-    "no-shapes": Arm("no summaries of curvature and shear", without="shapes", pace="default"),
+    "no-hessian": Arm("no summaries of curvature and shear", without="hessian"),
     "no-levels": Arm("the coarsest level of features alone", without="levels", pace="default"),
     "no-whitening": Arm("no whitened channel", without="whitening"),
     "no-floor": Arm("empty cells have a hard edge", without="floor", pace="default"),
@@ -84,5 +84,5 @@ ARMS = {
     "rate-2": Arm("learning rate x 2", {"learning_rate": 8e-4}, pace="default"),
     "batch-8": Arm("batch 8", {"batch": 8}),
     "batch-32": Arm("batch 32", {"batch": 32}),
-    "wide": Arm("generator half as wide again", {"generator_widths": (24, 72, 96)}),
+    "wide": Arm("generator half as wide again", {"generator_widths": (48, 72, 96)}),
 }

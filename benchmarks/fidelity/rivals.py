@@ -256,7 +256,7 @@ class Flow(Rival):
     def __init__(self, scaling, grid):
         super().__init__(scaling, grid)
         widths = (16, 48, 64, 64, 64)
-        shape = GeneratorShape(dimension=2, widths=widths, conditions=1, folded=False, noisy=False)
+        shape = GeneratorShape(dimension=2, widths=widths, conditions=1, noisy=False)
         self.velocity = Velocity(shape, scaling)
         self.average = copy.deepcopy(self.velocity).requires_grad_(False)
         self.optimisers = [torch.optim.Adam(self.velocity.parameters(), lr=1e-3)]

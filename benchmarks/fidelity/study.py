@@ -220,18 +220,19 @@ def _bounds(value, low, high):
 def _images(name, base, folder, minutes):
     """Return how many fields the training may show, in the game and before it.
 
-    It is measured once for all seeds of an arm, and all arms of its pace, and then what their folders say.
+    It is measured once for all seeds of an arm, and all arms of its pace, and then what their folders say, unless the network was
+    another then.
     """
     arm = ARMS[name]
     alike = [folder.name, *(_label(n, "*", minutes) for n in (name, arm.pace) if n)]
+    trial = arm.recipe(base, seed=1, images=TRIAL, before=TRIAL if arm.predictor else 0)
     plans = [p for label in alike for p in sorted(folder.parent.glob(f"{label}/recipe.toml"))]
-    if plans:
-        table = read(plans[0]).train
-        return table.images, table.predictor_images
+    for table in (read(path).train for path in plans):
+        if table.generator_widths == trial.train.generator_widths:
+            return table.images, table.predictor_images
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for split in SIMULATED:
             Path(scratch, f"{split}.fields").symlink_to((folder / f"{split}.fields").absolute())
-        trial = arm.recipe(base, seed=1, images=TRIAL, before=TRIAL if arm.predictor else 0)
         train(trial, scratch)
         lines = Path(scratch, "run/log.jsonl").read_text(encoding="utf-8").splitlines()
         found = [json.loads(line) for line in lines]

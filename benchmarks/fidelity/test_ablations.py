@@ -91,12 +91,12 @@ def test_without_extrema_peaks_and_minima_are_not_counted(judge, left_out):
     assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
 
 
-def test_without_shapes_nobody_hears_how_long_peaks_are(judge, left_out):
+def test_without_the_hessian_nobody_hears_how_sharp_cells_are(judge, left_out):
     """The other summaries still tell fields apart."""
-    shapes, density = judge.summaries.shapes, FIELDS[:, 0].exp()
-    assert shapes(density).diff(dim=0).abs().max() > 0.01
-    left_out("shapes")
-    assert not shapes(density).any()
+    hessian, density = judge.summaries.hessian, FIELDS[:, 0].exp()
+    assert hessian(density).diff(dim=0).abs().max() > 0.01
+    left_out("hessian")
+    assert not hessian(density).any()
     assert judge.summaries(FIELDS).diff(dim=0).abs().max() > 0.1
 
 

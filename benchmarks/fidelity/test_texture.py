@@ -26,6 +26,14 @@ def test_cells_of_a_pair_made_otherwise_are_found_wherever_the_grid_lies(heights
         assert unevenness(found) > 3 * unevenness(measures(heights)[name])
 
 
+def test_what_only_every_fourth_cell_has_sixteen_means_find(heights):
+    uneven = heights.copy()
+    uneven[:, ::4, ::4] *= 2
+    found, chance = (measures(each)["squared curvature"] for each in (uneven, heights))
+    assert unevenness(found, 4) > 5 * unevenness(chance, 4)
+    assert unevenness(found, 4) > 3 * unevenness(found, 2)
+
+
 def test_peaks_and_minima_are_those_of_eight_neighbours(heights):
     """One cell in nine is the highest of nine."""
     found = measures(heights)

@@ -3,23 +3,26 @@
     python -m benchmarks.fidelity.texture runs/fidelity/default-15min-1
 
 Of the height h = asinh(rho / 0.05) squared steps, squared curvatures, peaks and minima are averaged over every second cell, along both
-axes. Nature has no such cells: the four means of a field differ by chance. A network that makes each cell of a
+axes, and over every fourth. Nature has no such cells: the four, or sixteen, means of a field differ by chance. A network that makes each cell of a
 pair by weights of its own leaves a pattern that neither spectra nor any mean over cells tell, since each field is shifted at
-random. Printed is the variance between the four means over the square of their mean, averaged over fields, and the mean
+random. Printed is the variance between these means over the square of their mean, averaged over fields, and the mean
 curvature of the emptiest cells; of held-out simulations, of training simulations (the floor) and of emulated fields.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 
 from cosmogan.fields.store import open_fields
-from cosmogan.models.extrema import EMPTY
+from cosmogan.models.heights import EMPTY
 
 LOWEST = 5e-4
 """Part of the cells of simulations that are the emptiest."""
 FIELDS = 3072
+STRIDES = (2, 4)
+"""Cells after which the pattern of a network may repeat."""
 SIDES = ("test", "train", "emulated")
 
 
@@ -41,9 +44,10 @@ def curvature(height):
     return height - sum(np.roll(height, s, axis) for axis in (1, 2) for s in (1, -1)) / 4
 
 
-def unevenness(values):
-    """Return the variance between the four sublattices of (n, N, N), over the square of the mean, averaged over fields."""
-    parts = np.stack([values[:, i::2, j::2].mean((1, 2)) for i in range(2) for j in range(2)])
+def unevenness(values, stride=2):
+    """Return the variance between sublattices of (n, N, N), over the square of the mean, averaged over fields."""
+    cells = itertools.product(range(stride), repeat=2)
+    parts = np.stack([values[:, i::stride, j::stride].mean((1, 2)) for i, j in cells])
     return float(np.mean(parts.var(0, ddof=1) / np.maximum(parts.mean(0), 1e-12) ** 2))
 
 
@@ -56,7 +60,11 @@ def read(path):
 
 def row(height, lowest):
     """Return the numbers of one data set."""
-    found = {name: unevenness(values) for name, values in measures(height).items()}
+    found = {
+        f"{name}, {stride} cells": unevenness(values, stride)
+        for stride in STRIDES
+        for name, values in measures(height).items()
+    }
     return found | {"curvature of the emptiest": float(curvature(height)[height < lowest].mean())}
 
 

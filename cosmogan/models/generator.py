@@ -67,7 +67,7 @@ class GeneratorShape:
     latents: int = 1
     blocks: int = 1
     outputs: int = 1
-    folded: bool = True
+    folded: bool = False
     noisy: bool = True
 
     @property

@@ -4,9 +4,9 @@ They are the statistics a referee looks at first: the power spectra of the field
 and of the density, and whether these have directions (`cosmogan.models.directions`), the mean density, the first
 moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, the
 one-point distribution out to the rarest peaks, peaks and minima by height (`cosmogan.models.extrema`), and how sharp and how
-long they are (`cosmogan.models.shapes`); and, where the latent is known, the transfer functions from its
+long cells of a height stand out (`cosmogan.models.hessian`); and, where the latent is known, the transfer functions from its
 guides to the field and to the density. Each is standardised by its mean and scatter over the training fields, so
-that all speak equally loud, but for shapes, which drown the others unless they are a third as loud.
+that all speak equally loud, but for the last, which drown the others unless they are a third as loud.
 """
 
 import itertools
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.directions import Directions
 from cosmogan.models.extrema import Extrema
+from cosmogan.models.heights import ramps
+from cosmogan.models.hessian import LOUD, Hessian
 from cosmogan.models.modes import shell_table, squared_modes
-from cosmogan.models.shapes import LOUD, Shapes
 
 SMOOTHING = (0.0, 1.0, 2.0, 4.0)
 """Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
@@ -37,7 +38,7 @@ LEVELS = (
 """Quantiles of the training fields between which the one-point distribution is followed; rare
 peaks get bins of their own, since a few of them carry most of the power and bispectrum."""
 CLIP = 8.0
-"""Standardised summaries are bounded, so that no outlier dictates the gradient."""
+"""Standardised summaries are bounded, so that no outlier dictates the gradient; those less loud at so many more of their scatters."""
 
 
 LatentsOf = Callable[[slice], Tensor]
@@ -81,7 +82,7 @@ class Summaries(nn.Module):
         squared = squared_modes(grid, dimension)
         self.register_buffer("shells", shell_table(grid, dimension))
         self.directions = Directions(grid, dimension)
-        self.extrema, self.shapes = Extrema(), Shapes()
+        self.extrema, self.hessian = Extrema(), Hessian()
         self.register_buffer("kernels", _kernels(squared, grid))
         self.register_buffer("knots", torch.linspace(-2.0, 4.0, len(LEVELS)))
         self.register_buffer("centre", torch.zeros(self.length))
@@ -93,7 +94,7 @@ class Summaries(nn.Module):
         shells = int(self.shells.shape[1])
         spectra = (2 + 2 * self.guides) * shells
         moments = 4 + 2 * len(self.kernels)
-        local = self.extrema.length + self.shapes.length
+        local = self.extrema.length + self.hessian.length
         return spectra + moments + len(LEVELS) - 1 + 2 * self.directions.length + local
 
     @torch.no_grad()
@@ -103,14 +104,11 @@ class Summaries(nn.Module):
         self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
         every = in_blocks(len(fields))
         self.extrema.fit(torch.cat([self._smooth(fields[rows]) for rows in every]))
-        self.shapes.fit(self.scaling.inverse(fields[:, 0], torch))
+        self.hessian.fit(self.scaling.inverse(fields[:, 0], torch))
         raw = torch.cat([self.measure(fields[rows], latents and latents(rows)) for rows in every])
         self.centre.copy_(raw.mean(0))
         self.spread.copy_(raw.std(0, correction=min(len(raw) - 1, 1)).clamp_min(1e-4))
-        self._shapes(self.spread).div_(LOUD)
-
-    def _shapes(self, summaries: Tensor) -> Tensor:
-        return summaries[..., -self.shapes.length :]
+        self.spread[-self.hessian.length :] /= LOUD
 
     def forward(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""
@@ -132,7 +130,7 @@ class Summaries(nn.Module):
                 self._distribution(flat),
                 *(self.directions(each) for each in power),
                 self.extrema(1 + filtered[:, EXTREMA]),
-                self.shapes(density[:, 0]),
+                self.hessian(density[:, 0]),
             ],
             1,
         )
@@ -179,8 +177,7 @@ class Summaries(nn.Module):
 
     def _distribution(self, flat: Tensor) -> Tensor:
         """Return log fractions of cells beyond each knot, counted softly up to the next."""
-        width = self.knots.diff().clamp_min(1e-3)
-        beyond = ((flat[:, :, None] - self.knots[:-1]) / width).clamp(0, 1).mean(1)
+        beyond = ramps(flat, self.knots).mean(2)
         return torch.log(beyond + 0.25 / flat.shape[1])
 
 

@@ -154,7 +154,8 @@ def _unpack(tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: 
 def _network(
     name: str, tensors: Mapping[str, torch.Tensor], content: dict[str, Any], path: str
 ) -> Generator:
-    shape = content[name] | {"widths": tuple(content[name]["widths"])}
+    shape = {"folded": True} | content[name]  # as networks were before there was a choice
+    shape["widths"] = tuple(shape["widths"])
     network = Generator(GeneratorShape(**shape), Scaling(**content["scaling"]))
     restore(network, under(name, tensors), path)
     return network.requires_grad_(False).eval()

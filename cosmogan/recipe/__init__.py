@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from cosmogan.errors import RecipeError
 from cosmogan.recipe.tables import (
+    FIRST_LEVEL,
     BoxesTable,
     CompareTable,
     CosmologyTable,
@@ -32,6 +33,7 @@ from cosmogan.recipe.tables import (
 )
 
 __all__ = [
+    "FIRST_LEVEL",
     "BoxesTable",
     "CompareTable",
     "CosmologyTable",
@@ -98,13 +100,13 @@ def fingerprint(*tables: Table | int | str) -> str:
 def require_levels(recipe: Recipe) -> None:
     """Raise `RecipeError` if the networks of a recipe cannot halve its grid as often as they would."""
     grid = recipe.simulate.grid
-    for name, first in (("generator_widths", 1), ("discriminator_widths", 0)):
+    for name, first in FIRST_LEVEL.items():
         levels = len(getattr(recipe.train, name))
-        parts = 2 ** (levels - first)
-        if grid % parts:
+        halved = first + levels - 1
+        if grid % 2**halved:
             raise RecipeError(
-                f"train.{name}: {levels} levels halve the grid {levels - first} times, and simulate.grid = {grid} "
-                f"is not divisible by {parts}; name fewer widths or change the grid"
+                f"train.{name}: {levels} levels halve the grid {halved} times, and simulate.grid = {grid} "
+                f"is not divisible by {2**halved}; name fewer widths or change the grid"
             )
 
 

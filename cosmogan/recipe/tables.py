@@ -138,6 +138,10 @@ class SimulateTable(Table):
         return self
 
 
+FIRST_LEVEL = {"generator_widths": 0, "discriminator_widths": 1}
+"""How often the grid is halved where each network's first width counts."""
+
+
 class TrainTable(Table):
     """The generator, the discriminator and how they learn."""
 
@@ -167,9 +171,9 @@ class TrainTable(Table):
     """In which the wide convolutions compute while networks learn; weights, losses and what is emulated stay
     float32. `auto` takes bfloat16 where all processors have it, which is faster."""
     generator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 48, 64)
-    """Channels of the generator, from fine to coarse."""
+    """Channels of the generator, from fine to coarse, the first on the full grid."""
     discriminator_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 64, 96, 96)
-    """Channels of the discriminator, from fine to coarse."""
+    """Channels of the discriminator, from fine to coarse, the first on half the grid."""
     predictor_width: Count = 48
     """Channels of the network that predicts the mean."""
     predictor_images: Annotated[int, Field(ge=0)] = 20_000

@@ -68,6 +68,7 @@ def predictor_shape(plan: Training, layout: Layout, channels: int) -> GeneratorS
         conditions=plan.theory.num_conditions,
         latents=channels,
         outputs=2,
+        folded=True,  # faster, and a mean shows no grid
         noisy=False,
     )
 
@@ -86,13 +87,12 @@ def generator_shape(plan: Training, layout: Layout, channels: int) -> GeneratorS
         widths=plan.generator_widths,
         conditions=plan.theory.num_conditions,
         latents=channels + sum(predictor.outputs for predictor in before),
-        folded=False,
     )
     radius = sum(map(receptive_radius, [shape, *before]))
-    if radius > layout.grid // 2 and layout.grid >= 64:
+    if 2 * radius >= layout.grid and layout.grid >= 64:
         raise TrainingError(
             f"generator_widths = {shape.widths}: the network would look {radius} cells far, "
-            f"half of {layout.grid} is the limit; drop a level"
+            f"and less than half of {layout.grid} is allowed; drop a level"
         )
     return shape
 

@@ -31,7 +31,7 @@ class Training:
     images, batch, validate_every : int
         Length, fields a step over all workers, fields between readings.
     generator_widths, discriminator_widths : tuple of int
-        Channels from fine to coarse.
+        Channels from fine to coarse, the first on the full grid, and on half of it.
     predictor_width, predictor_images : int
         Channels of the network that predicts the mean, and fields shown to it before the game; 0 for none.
     learning_rate, gamma, gamma_statistics : float

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from cosmogan.models import extrema as module
-from cosmogan.models.extrema import EMPTY, HEIGHTS, QUIET, Extrema
+from cosmogan.models.extrema import QUIET, Extrema
+from cosmogan.models.heights import EMPTY, QUANTILES
 from cosmogan.statistics.pdf import smooth
 from cosmogan.statistics.peaks import extrema as counted
 
@@ -62,7 +63,7 @@ def test_there_are_fewer_peaks_the_higher_and_fewer_minima_the_deeper(known):
 def test_a_peak_counts_up_to_its_height(known):
     summaries, density = known
     flat = torch.full_like(density[:1], 0.5)  # without margins, all cells alike
-    place = HEIGHTS.index(0.93)
+    place = QUANTILES.index(0.93)
     level = EMPTY * torch.sinh(summaries.heights[place])
     flat.view(-1)[7] = level
     found = numbers(summaries, flat)[0, 0]

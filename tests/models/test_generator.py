@@ -106,7 +106,7 @@ def test_the_receptive_radius_is_the_farthest_cell_with_a_gradient(
 
 def test_the_demo_looks_no_farther_than_a_third_of_its_box():
     widths = TrainTable().generator_widths
-    shape = GeneratorShape(dimension=2, widths=widths, folded=False)
+    shape = GeneratorShape(dimension=2, widths=widths)
     assert receptive_radius(shape) <= 64 // 3
 
 
@@ -137,7 +137,12 @@ def test_an_untrained_generator_returns_its_latent_kept_in_range(
 def test_the_output_stays_in_the_range_of_densities(make_generator, scaling):
     generator = make_generator(scale=30.0)
     latent, noise, _ = inputs(generator, 32)
-    out = generator(latent.float(), [n.float() for n in noise]).detach()
+    outs = []
+    for sign in (1, -1):
+        for parameter in generator.head.parameters():
+            parameter.data.mul_(sign)
+        outs.append(generator(latent.float(), [n.float() for n in noise]).detach())
+    out = torch.stack(outs)
     assert out.dtype == torch.float32
     assert out.min() == pytest.approx(scaling.floor)
     assert out.max() == pytest.approx(scaling.ceiling)
@@ -152,21 +157,25 @@ def test_noise_matters_at_every_resolution(make_generator, level):
 
 
 def test_no_cell_is_another_than_its_neighbour(make_generator):
-    """Folds make each cell of a pair by weights of its own; interpolated levels show no such grid."""
+    """Folds make each cell of a pair by weights of its own, copies of coarse cells are flat; interpolated levels show no such grid."""
 
     def unevenness(folded):
         widths = (16, 16) if folded else (8, 16, 16)
         generator = make_generator(widths, folded=folded)
         latent, noise, _ = inputs(generator, 64, count=16)
+        loud = [n.float() * (3 if level else 1) for level, n in enumerate(noise)]
         with torch.no_grad():
-            y = generator(latent.float(), [n.float() for n in noise])[:, 0]
+            y = generator(latent.float(), loud)[:, 0]
         around = sum(y.roll(shift, axis) for shift in (1, -1) for axis in (1, 2)) / 4
-        sharp = (y - around).square()
-        parts = [sharp[:, i::2, j::2].mean() for i in range(2) for j in range(2)]
-        return float(torch.stack(parts).std() / sharp.mean())
+        found = []
+        for value, stride in itertools.product((y - y.roll(1, 1), y - around), (2, 4)):
+            cells = itertools.product(range(stride), repeat=2)
+            parts = [value[:, i::stride, j::stride].square().mean() for i, j in cells]
+            found.append(float(torch.stack(parts).std() / value.square().mean()))
+        return found
 
-    assert unevenness(folded=True) > 0.3
-    assert unevenness(folded=False) < 0.05
+    assert max(unevenness(folded=True)) > 0.2
+    assert max(unevenness(folded=False)) < 0.05
 
 
 def test_without_noise_one_latent_has_one_field(make_generator):
@@ -189,10 +198,10 @@ def test_more_blocks_begin_with_smaller_branches(make_generator):
 
 
 def test_each_resolution_has_noise_of_its_own_grid():
-    shape = GeneratorShape(dimension=2, widths=(1, 2, 3), folded=False)
+    shape = GeneratorShape(dimension=2, widths=(1, 2, 3))
     assert shape.noise_grids(64) == (64, 32, 16)
     assert shape.stride == 4
-    folded = GeneratorShape(dimension=2, widths=(1, 2, 3))
+    folded = GeneratorShape(dimension=2, widths=(1, 2, 3), folded=True)
     assert folded.noise_grids(64) == (64, 16, 8)
     assert folded.stride == 8
 

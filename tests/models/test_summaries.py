@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage
 
 from cosmogan.models.extrema import Extrema
+from cosmogan.models.hessian import LOUD, Hessian
 from cosmogan.models.modes import shell_edges, squared_modes
-from cosmogan.models.shapes import LOUD, Shapes
 from cosmogan.models.summaries import CLIP, LEVELS, SMOOTHING, Summaries
 from cosmogan.statistics.battery import PEAK_SMOOTHING
 from cosmogan.statistics.pdf import smooth
@@ -34,7 +34,7 @@ def columns(summaries):
         "distribution": len(LEVELS) - 1,
         "directions": 2 * summaries.directions.length,
         "extrema": summaries.extrema.length,
-        "shapes": summaries.shapes.length,
+        "hessian": summaries.hessian.length,
     }
     ends = np.cumsum([0, *sizes.values()]).tolist()
     found = {n: slice(a, b) for n, (a, b) in zip(sizes, itertools.pairwise(ends), strict=True)}
@@ -139,10 +139,10 @@ def test_shapes_are_those_of_the_density_from_cell_to_cell(make, make_fields, di
     summaries, y = make(grid, dimension), make_fields(20, grid, dimension)
     density = summaries.scaling.inverse(y, torch)[:, 0]
     summaries.standardise(y)
-    other = Shapes()
+    other = Hessian()
     other.fit(density)
-    assert torch.equal(summaries.shapes.heights, other.heights)
-    assert torch.equal(summaries.measure(y)[:, columns(summaries)["shapes"]], other(density))
+    assert torch.equal(summaries.hessian.heights, other.heights)
+    assert torch.equal(summaries.measure(y)[:, columns(summaries)["hessian"]], other(density))
 
 
 def test_one_training_field_is_a_scale_and_no_scatter(make, make_fields):
@@ -187,8 +187,9 @@ def test_training_fields_have_standard_summaries(make, make_fields, dimension, g
     assert (kept & varying).sum() > summaries.length / 2
     assert standard.mean(0)[kept].abs().max() < 1e-2
     scatter, loudness = standard.std(0), torch.ones_like(raw.std(0))
-    loudness[-summaries.shapes.length :] = LOUD
-    assert varying[-summaries.shapes.length :].any()
+    quiet = columns(summaries)["hessian"]
+    loudness[quiet] = LOUD
+    assert varying[quiet].any()
     torch.testing.assert_close(scatter[kept & varying], loudness[kept & varying], rtol=1e-2, atol=0)
 
 

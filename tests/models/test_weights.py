@@ -125,6 +125,24 @@ def test_what_does_not_fit_is_refused_in_one_line(written, changes, message):
     assert "\n" not in str(error.value)
 
 
+def test_networks_of_before_there_was_a_choice_are_folded(
+    written, tmp_path, make_generator, theory
+):
+    folded = make_generator((4, 5), folded=True)
+    path = tmp_path / "folded.safetensors"
+    kind = LatentShape(kind="gaussian")
+    save_weights(
+        path, folded, theory, latent=kind, layout=layout_of(theory), made_by={}, training={}
+    )
+    tensors, content = checkpoint.load(path)
+    del content["generator"]["folded"]
+    checkpoint.save(path, tensors, content)
+    read = load_weights(path).generator
+    assert read.shape == folded.shape
+    for mine, theirs in zip(read.parameters(), folded.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_a_checkpoint_is_no_file_of_weights(tmp_path):
     path = tmp_path / "checkpoint-1.safetensors"
     checkpoint.save(path, {"a": torch.ones(1)}, {"identity": "x", "shown": 1})

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cosmogan.models import shapes as module
-from cosmogan.models.extrema import EMPTY, HEIGHTS, beyond, height_of
-from cosmogan.models.shapes import FEW, QUIET, Shapes, _second_differences, about
+from cosmogan.models.heights import EMPTY, QUANTILES, height_of, ramps
+from cosmogan.models.hessian import FEW, QUIET, Hessian, _second_differences, sums_about
 from cosmogan.statistics.pdf import smooth
 
 CASES = [(2, 32), (3, 12)]
@@ -26,7 +25,7 @@ def known(request):
     """Fields, and summaries that know their heights."""
     dimension, grid = request.param
     density = fields(20, grid, dimension)
-    summaries = Shapes()
+    summaries = Hessian()
     summaries.fit(density)
     return summaries, density
 
@@ -62,7 +61,7 @@ def test_all_cells_count_once_and_bend_nothing_together(known):
     """Second differences of a periodic field add up to nothing."""
     summaries, density = known
     ones = torch.ones(len(density), density[0].numel(), 1)
-    count = about(ones, beyond(height_of(density), summaries.heights))
+    count = sums_about(ones, summaries.beyond(height_of(density)))
     torch.testing.assert_close(count.sum(1), ones.sum(1))
     total = (means(summaries, density)[:, :, :1] * (count + FEW)).sum(1) / ones.sum(1)
     assert total.abs().max() < 1e-4
@@ -73,7 +72,7 @@ def test_a_cell_counts_at_its_height_and_at_no_other():
     cells = torch.tensor([[-5.0, 0.0, 0.5, 1.0, 2.5, 7.0, 9.0]])
     alone = torch.eye(7)[None]
     expected = np.maximum(0, 1 - np.abs(np.interp(cells, heights, range(4)).T - range(4)))
-    found = about(alone, beyond(cells, heights))[0].T
+    found = sums_about(alone, ramps(cells, heights))[0].T
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -101,12 +100,12 @@ def test_a_peak_of_two_cells_is_longer_than_one_of_one(known):
 def test_what_lies_at_another_height_says_nothing(known):
     """With all above a height levelled to it nothing is found beyond, and the same as before far below."""
     summaries, density = known
-    place = HEIGHTS.index(0.93)
+    place = QUANTILES.index(0.93)
     whole = means(summaries, density)
     capped = means(summaries, density.clamp_max(EMPTY * torch.sinh(summaries.heights[place])))
     assert capped[:, place + 1 :].abs().max() < 1e-2
     assert whole[:, place + 1, 0].abs().min() > 0.1
-    low = HEIGHTS.index(0.01)
+    low = QUANTILES.index(0.01)
     assert (capped[:, :low, 0] - whole[:, :low, 0]).abs().mean() < 0.1 * whole[
         :, :low, 0
     ].abs().mean()
@@ -121,8 +120,9 @@ def test_turns_mirrors_and_shifts_change_nothing(known):
 def test_gradients_sharpen_and_stretch(known, monkeypatch):
     summaries, density = known
     logarithm = density[:4].log().requires_grad_()
-    steps = beyond(height_of(density[:4]), summaries.heights)
-    monkeypatch.setattr(module, "beyond", lambda *_: steps)  # heights are taken as given
+    beyond = summaries.beyond(height_of(logarithm.exp()))
+    assert not beyond.requires_grad
+    monkeypatch.setattr(summaries, "beyond", lambda _: beyond)  # heights are taken as given
     for number, sign in itertools.product(range(3), (1, -1)):
         before = means(summaries, logarithm.exp())[..., number].sum()
         (gradient,) = torch.autograd.grad(before, logarithm)
@@ -135,7 +135,7 @@ def test_gradients_sharpen_and_stretch(known, monkeypatch):
 @pytest.mark.parametrize("density", [-0.01, 0.0, 1.0])
 def test_a_flat_field_has_finite_summaries_and_gradients(dimension, density):
     flat = torch.full((2, *(6,) * dimension), density, requires_grad=True)
-    found = Shapes()(flat)
+    found = Hessian()(flat)
     (gradient,) = torch.autograd.grad(found.sum(), flat)
     assert found.isfinite().all()
     assert gradient.isfinite().all()

@@ -8,17 +8,15 @@ differences h_ij from cell to cell
 * the curvature -\sum_i h_ii / d, and the logarithm of its square,
 * the shear e^2 = \sum_ij t_ij^2 / 2, where t_ij is h_ij without its trace, as a logarithm,
 
-averaged over the cells about each height. Of which height a cell is is taken as given, as it is for extrema. Means over
-peaks alone and minima alone, beyond each height, say nearly the same twelve times: the discriminator wins by them,
-hears nothing else for a third of a short training, and a step takes a quarter longer.
+averaged over the cells about each height.
 """
 
 import itertools
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cosmogan.models.extrema import HEIGHTS, beyond, height_of, quantiles
+from cosmogan.models.heights import Heights, height_of
 
 QUIET = 0.01
 """Added to squared curvatures and shears, below which nothing is heard."""
@@ -29,24 +27,13 @@ FEW = 0.25
 """Cells beside which a mean is of worth."""
 
 
-class Shapes(nn.Module):
+class Hessian(Heights):
     """Mean curvature and shear of cells by height."""
-
-    heights: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("heights", torch.linspace(-2.0, 4.0, len(HEIGHTS)))
 
     @property
     def length(self) -> int:
         """Number of summaries of a field."""
-        return 3 * len(HEIGHTS)
-
-    @torch.no_grad()
-    def fit(self, density: Tensor) -> None:
-        """Take the heights from the cells of training fields (n, N, ...), density over mean."""
-        self.heights.copy_(quantiles(density))
+        return 3 * len(self.heights)
 
     def forward(self, density: Tensor) -> Tensor:
         """Return (n, length) means over cells of fields (n, N, ...) of density over mean."""
@@ -54,17 +41,17 @@ class Shapes(nn.Module):
         curvature, shear = _second_differences(height)
         numbers = curvature, torch.log(curvature.square() + QUIET), torch.log(shear + QUIET)
         cells = torch.stack([torch.ones_like(height), *numbers], -1).flatten(1, -2)
-        sums = about(cells, beyond(height, self.heights))
+        sums = sums_about(cells, self.beyond(height))
         return (sums[:, :, 1:] / (sums[:, :, :1] + FEW)).flatten(1)
 
 
-def about(values: Tensor, steps: Tensor) -> Tensor:
+def sums_about(values: Tensor, beyond: Tensor) -> Tensor:
     """Return sums (n, h + 1, v) of values (n, cells, v) about each height: a cell counts 1 there, 0 at the next, 1 in all.
 
-    `steps` (n, h, cells) say how far beyond each height, on its way to the next, a cell is.
+    `beyond` (n, h, cells) says how far beyond each height, on its way to the next, a cell is.
     """
-    first, last = torch.ones_like(steps[:, :1]), torch.zeros_like(steps[:, :1])
-    return -torch.diff(steps, dim=1, prepend=first, append=last) @ values
+    first, last = torch.ones_like(beyond[:, :1]), torch.zeros_like(beyond[:, :1])
+    return -torch.diff(beyond, dim=1, prepend=first, append=last) @ values
 
 
 def _second_differences(height: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,11 +60,11 @@ def _second_differences(height: Tensor) -> tuple[Tensor, Tensor]:
     straight = [
         torch.roll(height, 1, axis) + torch.roll(height, -1, axis) - 2 * height for axis in axes
     ]
-    trace = torch.stack(straight).mean(0)
-    shear = torch.stack([(each - trace).square() for each in straight]).sum(0) / 2
+    mean = torch.stack(straight).mean(0)
+    shear = torch.stack([(each - mean).square() for each in straight]).sum(0) / 2
     for pair in itertools.combinations(axes, 2):
         along, across = (
             torch.roll(height, (1, s), pair) + torch.roll(height, (-1, -s), pair) for s in (1, -1)
         )
         shear = shear + ((along - across) / 4).square()
-    return -trace, shear
+    return -mean, shear
