@@ -7,7 +7,7 @@ line of its own. Three kinds of numbers tell, the first two for the shells from 
 * the power of a wedge, modes whose wavevectors lie about as near to an axis of the grid, over that of the shell;
 * the quadrupole Q_ij = \sum_k P(k) (k_i k_j / k^2 - \delta_ij / d) / \sum_k P(k) of a field, as ln(\sum_ij Q_ij^2);
 * the power of combs, modes that change sign from cell to cell along some axes and are even along the others, over that of
-  the last shell: the grid of a network that works on half the cells.
+  the last shell: the grid of a network that has half the cells on some level.
 
 All are blind to turns and mirrors of the field.
 """
