@@ -5,7 +5,7 @@ and of the density, and whether these have directions (`cosmogan.models.directio
 moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, the
 one-point distribution out to the rarest peaks, peaks and minima by height (`cosmogan.models.extrema`), and how sharp and how
 long cells of a height stand out (`cosmogan.models.hessian`); and, where the latent is known, the transfer functions from its
-guides to the field and to the density. Each is standardised by its mean and scatter over the training fields, so
+guides to the field and to the density, down to the mode of the whole box. Each is standardised by its mean and scatter over the training fields, so
 that all speak equally loud, but for the last, which drown the others unless they are a third as loud.
 """
 
@@ -92,7 +92,7 @@ class Summaries(nn.Module):
     def length(self) -> int:
         """Number of summaries of a field."""
         shells = int(self.shells.shape[1])
-        spectra = (2 + 2 * self.guides) * shells
+        spectra = 2 * shells + 2 * self.guides * (shells + 1)
         moments = 4 + 2 * len(self.kernels)
         local = self.extrema.length + self.hessian.length
         return spectra + moments + len(LEVELS) - 1 + 2 * self.directions.length + local
@@ -140,26 +140,34 @@ class Summaries(nn.Module):
         modes: Tensor = torch.fft.rfftn(x[:, 0].float(), dim=axes, norm="ortho")
         return modes
 
+    def _mean(self, modes: Tensor) -> Tensor:
+        """Return the mean of each field over its cells, (n, 1)."""
+        return modes.real.flatten(1)[:, :1] / float(self.grid ** (self.dimension / 2))
+
     def _product(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the mean of a b* over shells, (n, shells)."""
         real = a.real * b.real + a.imag * b.imag
         return real.flatten(1) @ self.shells
 
     def _transfers(self, modes: tuple[Tensor, Tensor], latent: Tensor | None) -> list[Tensor]:
-        """Return the transfer functions from the latent to field and contrast, (n, shells) each.
+        """Return the transfer functions from the latent to field and contrast, (n, shells) each, and products of means, (n, 1).
 
         T(k) = P_cross / P_latent: what is in its place, in the right amount. Unlike a correlation
-        coefficient it does not improve when the power of the rest is lowered.
+        coefficient it does not improve when the power of the rest is lowered. The mode of the whole box, which
+        one field has once, takes no quotient: where much is expected there is to be as much.
         """
         found: list[Tensor] = []
+        means: list[Tensor] = []
         if latent is None or not self.guides:
             return found
         for guide in torch.split(latent[:, : self.guides], 1, dim=1):
-            for a, known in zip(modes, (guide, self.scaling.inverse(guide, torch)), strict=True):
+            contrast = self.scaling.inverse(guide, torch) - 1
+            for a, known in zip(modes, (guide, contrast), strict=True):
                 b = self._transform(known)
                 power = repeat(self._product(b, b) + 1e-6, len(a))
                 found.append(self._product(a, repeat(b, len(a))) / power)
-        return found
+                means.append(self._mean(a) * repeat(self._mean(b), len(a)))
+        return found + means
 
     def _filter(self, contrast: Tensor, kernels: Tensor) -> Tensor:
         """Return the contrast behind each kernel, (n, kernels, N, ...), from its modes."""

@@ -267,9 +267,27 @@ def test_each_guide_has_its_own_transfer_functions(make_seeing, make_fields, sca
     both = Summaries(16, 2, scaling, guides=2).measure(y, torch.cat([one, other], 1))
     first, second = (make_seeing(16, 2).measure(y, guide) for guide in (one, other))
     shells = len(shell_edges(16)) - 1
-    own, rest = slice(2 * shells, 4 * shells), 4 * shells
-    parts = [first[:, : 2 * shells], first[:, own], second[:, own], first[:, rest:]]
-    torch.testing.assert_close(both, torch.cat(parts, 1))
+    own, means, rest = np.split(
+        np.arange(first.shape[1]), (2 * shells, 4 * shells, 4 * shells + 2)
+    )[1:]
+    seen = [part[:, which] for which in (own, means) for part in (first, second)]
+    torch.testing.assert_close(both, torch.cat([first[:, : 2 * shells], *seen, first[:, rest]], 1))
+
+
+@pytest.mark.parametrize(("dimension", "grid"), CASES)
+def test_a_box_in_which_much_is_expected_is_to_have_as_much(
+    make_seeing, make_fields, scaling, dimension, grid
+):
+    """Products of the means of field and latent, and of their contrasts, whatever is inside."""
+    summaries = make_seeing(grid, dimension)
+    y, latent = (make_fields(3, grid, dimension, seed=seed) for seed in range(2))
+    first = 4 * (len(shell_edges(grid)) - 1)
+    found = summaries.measure(y, latent)[:, first : first + 2]
+    for row, (a, b) in enumerate(
+        [(y, latent), [scaling.inverse(x, torch) - 1 for x in (y, latent)]]
+    ):
+        expected = a.flatten(1).mean(1) * b.flatten(1).mean(1)
+        torch.testing.assert_close(found[:, row], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_noise_that_follows_nothing_leaves_the_transfer_function_alone(make_seeing, make_fields):
