@@ -137,7 +137,7 @@ class Summaries(nn.Module):
 
     def _transform(self, x: Tensor) -> Tensor:
         axes = tuple(range(-self.dimension, 0))
-        modes: Tensor = torch.fft.rfftn(x[:, 0].float(), dim=axes, norm="ortho")
+        modes: Tensor = torch.fft.rfftn(x[:, 0], dim=axes, norm="ortho")
         return modes
 
     def _mean(self, modes: Tensor) -> Tensor:

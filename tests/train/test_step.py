@@ -73,6 +73,22 @@ def pairs(stream, source, sees_latent):
     return make
 
 
+@pytest.fixture
+def exact(networks, pairs):
+    """Networks and pairs in float64, where what is left of a difference is no rounding."""
+    for network in (networks.generator, networks.discriminator):
+        network.double()
+
+    def make(*which):
+        found = pairs(*which)
+        noise = [level.double() for level in found.draw.noise]
+        draw = replace(found.draw, latent=found.draw.latent.double(), noise=noise)
+        seen = None if found.latent is None else found.latent.double()
+        return Pairs(found.real.double(), draw, seen)
+
+    return Networks(networks.generator, networks.discriminator), make
+
+
 def bits(tensors):
     return {name: t.numpy().tobytes() for name, t in tensors.items()}
 
@@ -124,7 +140,9 @@ def test_each_side_is_moved_by_its_own_loss_alone(networks, pairs):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-7)
 
 
-def test_the_gradients_of_two_halves_average_to_those_of_the_whole(networks, pairs):
+def test_the_gradients_of_two_halves_average_to_those_of_the_whole(exact):
+    networks, pairs = exact
+
     def both(judged, persuaded):
         d, g = networks.discriminator, networks.generator
         with torch.no_grad():
@@ -140,12 +158,13 @@ def test_the_gradients_of_two_halves_average_to_those_of_the_whole(networks, pai
     halves = [both(pairs(0, rows), pairs(50, rows)) for rows in (range(2), range(2, 4))]
     for total, one, other in zip(whole, *halves, strict=True):
         size = float(total.abs().max())
-        torch.testing.assert_close((one + other) / 2, total, rtol=0, atol=1e-6 * max(size, 1))
+        torch.testing.assert_close((one + other) / 2, total, rtol=0, atol=1e-12 * max(size, 1))
 
 
 @pytest.mark.parametrize(("world", "sees_latent"), [(2, False), (4, False), (2, True)])
-def test_a_penalised_step_is_the_same_on_any_number_of_workers(networks, pairs, team, world):
+def test_a_penalised_step_is_the_same_on_any_number_of_workers(exact, team, world):
     """At rest, since Adam's first moves are signs: they magnify what is nothing but rounding."""
+    networks, pairs = exact
     share = BATCH // world
     at_rest = replace(SCHEDULE, learning_rate=0.0)
     alone = copy.deepcopy(networks)
@@ -158,14 +177,14 @@ def test_a_penalised_step_is_the_same_on_any_number_of_workers(networks, pairs, 
 
     _, pairing = step(alone, pairs(0), pairs(50), at_rest, batch=BATCH)
     found = team(world).run(act)
-    assert found == pytest.approx([pairing] * world, rel=1e-6)
+    assert found == pytest.approx([pairing] * world, rel=1e-12)
     expected = gradients(alone)
     assert max(float(g.abs().max()) for g in expected.values()) > 1e-2
     for worker in copies:
         assert worker.shown == alone.shown == BATCH, "the clock counts fields of all workers"
         for name, gradient in gradients(worker).items():
             size = float(expected[name].abs().max())
-            torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-6 * max(size, 1))
+            torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-12 * max(size, 1))
 
 
 def gradients(networks):
