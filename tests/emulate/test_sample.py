@@ -82,7 +82,7 @@ def write_run(folder, kind, *, dimension=2, parameters=((0.3, 0.0), (0.3, 1.0)),
             made_by={"recipe": ""},
             training={"shown": shown, "identity": "x"},
         )
-        torch.nn.init.normal_(generator.head.weight, std=0.2)
+        torch.nn.init.normal_(generator.head.weight, std=0.1)
         torch.nn.init.normal_(generator.down[1][0].gather.weight, std=0.2)
     return folder
 

@@ -52,7 +52,7 @@ def test_a_draw_has_the_shapes_and_precision_the_generator_wants(
     made = draw(make_source(kind, dimension=dimension, grid=grid), NUMBERS, [0] * 4)
     assert made.latent.shape == (4, 1, *(grid,) * dimension)
     assert [n.shape for n in made.noise] == [
-        (4, 1, *(cells,) * dimension) for cells in (grid, grid // 4)
+        (4, 1, *(cells,) * dimension) for cells in (grid, grid // 2)
     ]
     assert {t.dtype for t in (made.latent, *made.noise)} == {torch.float32}
     assert made.conditions is None
