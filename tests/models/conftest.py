@@ -8,6 +8,7 @@ from cosmogan.fields.scaling import Scaling
 from cosmogan.models.discriminator import Discriminator, DiscriminatorShape
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.theory import Theory
+from cosmogan.statistics.pdf import smooth
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,18 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def scaling():
     return Scaling(density_scale=0.5, mean=0.9, std=0.6, density_max=200.0)
+
+
+@pytest.fixture(scope="session")
+def make_clumps():
+    """Return a function that makes lognormal fields (n, N, ...), smooth over some cells."""
+
+    def make(count, grid, dimension, *, height, radius):
+        noise = np.random.default_rng(0).standard_normal((count, *(grid,) * dimension))
+        waves = height * smooth(noise, radius, axes=range(1, dimension + 1))
+        return torch.from_numpy(np.exp(waves)).float()
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -7,24 +7,16 @@ import torch
 from cosmogan.models import extrema as module
 from cosmogan.models.extrema import QUIET, Extrema
 from cosmogan.models.heights import EMPTY, QUANTILES
-from cosmogan.statistics.pdf import smooth
 from cosmogan.statistics.peaks import extrema as counted
 
 CASES = [(2, 32), (3, 12)]
 
 
-def fields(count, grid, dimension, seed=0):
-    """Lognormal fields, smooth enough to have extrema of several cells."""
-    noise = np.random.default_rng(seed).standard_normal((count, *(grid,) * dimension))
-    waves = 4 * smooth(noise, 1.0, axes=range(1, dimension + 1))
-    return torch.from_numpy(np.exp(waves)).float()
-
-
 @pytest.fixture(params=CASES, ids=["2", "3"])
-def known(request):
+def known(request, make_clumps):
     """Fields, and summaries that know their heights."""
     dimension, grid = request.param
-    density = fields(20, grid, dimension)
+    density = make_clumps(20, grid, dimension, height=4, radius=1.0)
     summaries = Extrema()
     summaries.fit(density)
     return summaries, density

@@ -8,23 +8,15 @@ import torch
 
 from cosmogan.models.heights import EMPTY, QUANTILES, height_of, ramps
 from cosmogan.models.hessian import FEW, QUIET, Hessian, _second_differences, sums_about
-from cosmogan.statistics.pdf import smooth
 
 CASES = [(2, 32), (3, 12)]
 
 
-def fields(count, grid, dimension, seed=0):
-    """Lognormal fields, smooth over a cell."""
-    noise = np.random.default_rng(seed).standard_normal((count, *(grid,) * dimension))
-    waves = 3 * smooth(noise, 0.7, axes=range(1, dimension + 1))
-    return torch.from_numpy(np.exp(waves)).float()
-
-
 @pytest.fixture(params=CASES, ids=["2", "3"])
-def known(request):
+def known(request, make_clumps):
     """Fields, and summaries that know their heights."""
     dimension, grid = request.param
-    density = fields(20, grid, dimension)
+    density = make_clumps(20, grid, dimension, height=3, radius=0.7)
     summaries = Hessian()
     summaries.fit(density)
     return summaries, density
@@ -36,8 +28,8 @@ def means(summaries, density):
 
 
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
-def test_they_are_invariants_of_the_second_differences(dimension, grid):
-    h = fields(2, grid, dimension).double()
+def test_they_are_invariants_of_the_second_differences(make_clumps, dimension, grid):
+    h = make_clumps(2, grid, dimension, height=3, radius=0.7).double()
 
     def moved(*steps):
         return torch.roll(h, steps, tuple(range(1, dimension + 1)))
