@@ -4,29 +4,82 @@
 
 The power spectrum of a slice is to measure Omega_m and sigma_8: the Fisher matrix takes the slopes from
 HMcode2020, and the covariance of P between slices once from the emulated and once from the held-out simulated
-ones. Printed is the ratio of the errors on each parameter, both free and each alone, with its 95 % interval over boxes, and
-the same ratio for the training simulations in place of the emulated ones, which is the floor.
+ones. Printed is the ratio of the errors on each parameter, both free and each alone, after that of the scatter of
+the mean density of slices; each with its 95 % interval over boxes, and the same ratios for the training simulations in
+place of the emulated ones, which are the floor.
+
+Boxes of other initial conditions differ by more than an emulator that is worth anything. `counterparts` have those of the
+held-out boxes, and are resampled together with them; `between` is their first draw over their second, the floor of that.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from cosmogan.compare.pairs import match
 from cosmogan.compare.rules import Rules
 from cosmogan.compare.theory import expected_power
+from cosmogan.fields.store import open_fields
 from cosmogan.statistics.battery import judged_bins
 from cosmogan.statistics.covariance import precision_matrix
 from cosmogan.statistics.table import read
 
 STEPS = {"Omega_m": 0.005, "sigma_8": 0.01}
 """Parameters, and half the difference that gives the slopes."""
-PROMISED = tuple(f"{name}, {how}" for how in ("both free", "alone") for name in STEPS)
-"""Errors in the order of `forecast`."""
+SCATTER = "scatter of slice means"
+PROMISED = (SCATTER, *(f"{name}, {how}" for how in ("both free", "alone") for name in STEPS))
+"""In the order of `promise`."""
 MADE = ("train", "lognormal", "emulated")
 """Data sets of a run that are set against its held-out simulations."""
 RESAMPLES = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Two data sets, box by box.
+
+    Attributes
+    ----------
+    made, true : list of (n, 1 + b) ndarray
+        Mean density and judged powers of the fields of each box.
+    paired : bool
+        Whether box i of one has the initial conditions of box i of the other.
+    """
+
+    made: list[np.ndarray]
+    true: list[np.ndarray]
+    paired: bool = False
+
+    def ratio(self, slope, seed=0):
+        """Return the `promise` of one side over that of the other, and its 95 % interval over boxes."""
+        rng = np.random.default_rng(seed)
+
+        def at(chosen, others):
+            made, true = [self.made[i] for i in chosen], [self.true[i] for i in others]
+            return promise(made, slope) / promise(true, slope)
+
+        value = at(range(len(self.made)), range(len(self.true)))
+        drawn = []
+        for _ in range(RESAMPLES):
+            chosen = rng.integers(len(self.made), size=len(self.made))
+            others = rng.integers(len(self.true), size=len(self.true))
+            drawn.append(at(chosen, chosen if self.paired else others))
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        return value, low, high
+
+
+def promise(boxes, slope):
+    """Return the scatter of mean densities within a box, and the errors on the parameters."""
+    scatter = np.sqrt(np.mean([box[:, 0].var() for box in boxes]))
+    return np.concatenate([[scatter], forecast(np.concatenate(boxes)[:, 1:], slope)])
+
+
+def forecast(samples, slope):
+    """Return the errors on the parameters from spectra (n, b): both free, then each alone."""
+    fisher = slope @ precision_matrix(samples) @ slope.T
+    return np.concatenate([np.sqrt(np.diag(np.linalg.inv(fisher))), np.diag(fisher) ** -0.5])
 
 
 def slopes(table, judged):
@@ -44,53 +97,51 @@ def slopes(table, judged):
     return np.array(found)
 
 
-def forecast(samples, slope):
-    """Return the errors on the parameters from spectra (n, b): both free, then each alone."""
-    fisher = slope @ precision_matrix(samples) @ slope.T
-    return np.concatenate([np.sqrt(np.diag(np.linalg.inv(fisher))), np.diag(fisher) ** -0.5])
-
-
-def ratio(made, true, slope, seed=0):
-    """Return the errors that one set of spectra promises over those of another, and their 95 % interval.
-
-    Parameters
-    ----------
-    made, true : list of (n, b) ndarray
-        Spectra of the fields of each box.
-    slope : (p, b) ndarray
-        Of the mean spectrum.
-    seed : int
-        Of the resampled boxes.
-    """
-    rng = np.random.default_rng(seed)
-
-    def promised(boxes, chosen):
-        return forecast(np.concatenate([boxes[i] for i in chosen]), slope)
-
-    value = promised(made, range(len(made))) / promised(true, range(len(true)))
-    drawn = [
-        promised(made, rng.integers(len(made), size=len(made)))
-        / promised(true, rng.integers(len(true), size=len(true)))
-        for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return value, low, high
-
-
-def boxes_of(table, judged):
-    """Return the spectra of the fields of each box."""
-    samples, number = table["power"].samples[:, judged], table.simulation
-    return [samples[number == n] for n in np.unique(number)]
-
-
-def forecasts(folder, names=MADE):
-    """Return, by data set of a finished run, its `ratio` to the held-out simulations of the run."""
-    paths = {n: folder / "statistics" / f"{n}.stats.h5" for n in ("test", *names)}
-    tables = {name: read(path) for name, path in paths.items() if path.exists()}
-    truth = tables.pop("test")
+def ratios(folder, names=MADE):
+    """Return the `Contest.ratio` of data sets of a finished run, and of its counterparts, to its held-out simulations."""
+    tables = {
+        path.name.removesuffix(".stats.h5"): read(path)
+        for path in sorted((folder / "statistics").glob("*.stats.h5"))
+    }
+    truth = tables["test"]
     judged = judged_bins(truth["power"], **Rules().limits(truth))
     slope, true = slopes(truth, judged), boxes_of(truth, judged)
-    return {name: ratio(boxes_of(table, judged), true, slope) for name, table in tables.items()}
+    found = {n: Contest(boxes_of(tables[n], judged), true) for n in names if n in tables}
+    if "counterparts" in tables:
+        found |= _matched(folder, tables["counterparts"], truth, judged)
+    return {name: contest.ratio(slope) for name, contest in found.items()}
+
+
+def _matched(folder, made, truth, judged):
+    """Return the contests of fields that share initial conditions."""
+    fields = (open_fields(folder / f"{name}.fields") for name in ("counterparts", "test"))
+    rows, draws = match(*fields)
+    first, second = (boxes_of(made, judged, draws[:, i]) for i in (0, 1))
+    all_draws = [np.concatenate(both) for both in zip(first, second, strict=True)]
+    return {
+        "counterparts": Contest(all_draws, boxes_of(truth, judged, rows), paired=True),
+        "between": Contest(first, second, paired=True),
+    }
+
+
+def boxes_of(table, judged, rows=slice(None)):
+    """Return mean density and judged powers of the fields of each box, or of those among these rows."""
+    known = np.column_stack([table["mean_density"].samples, table["power"].samples[:, judged]])
+    known, number = known[rows], table.simulation[rows]
+    return [known[number == n] for n in np.unique(number)]
+
+
+def promised(folder):
+    """Return what a scorecard says of this: by data set, value and 95 % interval of every ratio."""
+    bounds = {
+        name: {
+            what: dict(zip(("value", "low", "high"), map(float, each), strict=True))
+            for what, *each in zip(PROMISED, *found, strict=True)
+        }
+        for name, found in ratios(folder, ("train", "emulated")).items()
+    }
+    scatter = {name: of.pop(SCATTER) for name, of in bounds.items()}
+    return {"mean_scatter": scatter, "forecast": bounds}
 
 
 def main():
@@ -98,11 +149,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args()
-    print(f"| errors over those of held-out simulations | {' | '.join(PROMISED)} |")
+    print(f"| over those of held-out simulations | {' | '.join(PROMISED)} |")
     print(f"|---|{'---|' * len(PROMISED)}")
     for number, folder in enumerate(given.folders):
         names = MADE[-1:] if number else MADE  # the rest is the same in every folder
-        for name, found in forecasts(folder, names).items():
+        for name, found in ratios(folder, names).items():
             cells = [f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*found, strict=True)]
             print(f"| {folder.name}: {name} | {' | '.join(cells)} |", flush=True)
 

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.fidelity.ablations import without
 from benchmarks.fidelity.arms import ARMS
 from benchmarks.fidelity.rivals import RIVALS, learn, write_samples
-from benchmarks.fidelity.serve import PROMISED, forecasts
+from benchmarks.fidelity.serve import promised
 from cosmogan import pipeline
 from cosmogan.budget import SIMULATED
 from cosmogan.compare.pairs import judge_pairs
@@ -177,44 +177,6 @@ def against_2lpt(recipe, folder):
     curves = {"r": found.theory.draw, "left_open": found.left_open}
     plain = {n: {k: v.tolist() for k, v in asdict(c).items()} for n, c in curves.items()}
     return plain | {"contest": found.contest}
-
-
-def promised(folder):
-    """Return the scatter of the mean density of slices, and forecast errors, over those of the simulations.
-
-    With 95 % intervals over boxes, and the same of the training simulations in place of the emulated boxes.
-    """
-    made = ("train", "emulated")
-    tables = {n: read_table(folder / "statistics" / f"{n}.stats.h5") for n in ("test", *made)}
-    truth = tables.pop("test")
-    scatter = {name: scatter_of_means(table, truth) for name, table in tables.items()}
-    promises = {
-        name: {
-            parameter: _bounds(*found) for parameter, *found in zip(PROMISED, *ratios, strict=True)
-        }
-        for name, ratios in forecasts(folder, made).items()
-    }
-    return {"mean_scatter": scatter, "forecast": promises}
-
-
-def scatter_of_means(made, true, resamples=400, seed=0):
-    """Return the scatter of the mean density of fields over that of simulated ones, resampled by boxes."""
-    rng = np.random.default_rng(seed)
-    boxes = [_variances(table) for table in (made, true)]
-    drawn = [[rng.choice(v, v.size).mean() for v in boxes] for _ in range(resamples)]
-    ratios = np.sqrt([above / below for above, below in drawn])
-    value = np.sqrt(boxes[0].mean() / boxes[1].mean())
-    return _bounds(value, *np.quantile(ratios, [0.025, 0.975]))
-
-
-def _variances(table):
-    """Return the variance of the mean density over the fields of each box."""
-    means = table["mean_density"].samples[:, 0]
-    return np.array([means[table.simulation == n].var() for n in np.unique(table.simulation)])
-
-
-def _bounds(value, low, high):
-    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def _images(name, base, folder, minutes):

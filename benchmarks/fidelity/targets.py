@@ -31,6 +31,8 @@ RATIOS = {
     "correlation ratio": ("correlations of P, off the diagonal", (0.85, 1.15), "correlation"),
 }
 """Ratios to the held-out simulations, what passes, and whose floor is known."""
+SIDES = (("emulated", "train", ""), ("counterparts", "between", ", box by box"))
+"""Which data set promises something, which stands for the floor, and how they are set against simulations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +107,19 @@ def _value(measured):
 
 
 def _promises(card):
-    """Return the rows of what is set against training simulations, which stand for the floor, with the far end of their interval."""
+    """Return the rows of scatter and forecasts, those of boxes with the same initial conditions after the others.
+
+    The floor are training simulations, and one draw over another; with the far end of their interval.
+    """
     named = {"scatter of the mean density of slices": ((0.85, 1.18), card["mean_scatter"])}
     for name in ("Omega_m", "sigma_8"):
         both = {of: errors[f"{name}, both free"] for of, errors in card["forecast"].items()}
         named[f"forecast error of {name}"] = ((0.9, 1.1), both)
-    for label, (passes, of) in named.items():
-        another = [abs(of["train"][bound] - 1) for bound in ("value", "low", "high")]
-        floor = another[0], max(another)
-        yield Row(label=label, passes=passes, ideal=1, **_value(of["emulated"]), floor=floor)
+    for made, stands, how in SIDES:
+        for label, (passes, of) in named.items():
+            another = [abs(of[stands][bound] - 1) for bound in ("value", "low", "high")]
+            floor = another[0], max(another)
+            yield Row(label=label + how, passes=passes, ideal=1, **_value(of[made]), floor=floor)
 
 
 def _phases(pairs):

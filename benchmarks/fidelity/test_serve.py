@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.fidelity.serve import forecast, ratio
+from benchmarks.fidelity.serve import Contest, forecast, promise
 
 
 @pytest.fixture
@@ -27,14 +27,38 @@ def test_parameters_that_look_alike_cost_each_other(rng):
     np.testing.assert_allclose(forecast(samples, slope), expected, rtol=0.01)
 
 
+def fields_of(boxes, rng):
+    """Return mean density and three powers of twenty fields of each box."""
+    return [rng.standard_normal((20, 4)) for _ in range(boxes)]
+
+
 def test_twice_the_scatter_promises_twice_the_error(rng):
-    boxes = [rng.standard_normal((20, 3)) for _ in range(60)]
-    slope = rng.standard_normal((2, 3))
-    value, low, high = ratio([2 * box for box in boxes], boxes, slope)
+    boxes, slope = fields_of(60, rng), rng.standard_normal((2, 3))
+    value, low, high = Contest([2 * box for box in boxes], boxes).ratio(slope)
     np.testing.assert_allclose(value, 2)
     assert (low < 2).all()
     assert (high > 2).all()
-    other = [rng.standard_normal((20, 3)) for _ in range(60)]
-    value, low, high = ratio(other, boxes, slope)
+    value, low, high = Contest(fields_of(60, rng), boxes).ratio(slope)
     assert (np.abs(value - 1) < 0.15).all()
     assert ((low < 1.05) & (high > 0.95)).all()
+
+
+def test_what_initial_conditions_share_cancels(rng):
+    boxes, slope = fields_of(60, rng), rng.standard_normal((2, 3))
+    same = [rng.permutation(box) for box in boxes]
+    np.testing.assert_allclose(Contest(same, boxes, paired=True).ratio(slope), 1)
+    like = [box + 0.1 * noise for box, noise in zip(boxes, fields_of(60, rng), strict=True)]
+    apart, paired = (
+        np.ptp(Contest(like, boxes, paired=paired).ratio(slope)[1:], axis=0)
+        for paired in (False, True)
+    )
+    assert (paired < apart / 3).all()
+
+
+def test_the_mean_of_a_box_is_no_scatter(rng):
+    boxes, slope = fields_of(30, rng), rng.standard_normal((2, 3))
+    moved = [box + np.array([number, 0, 0, 0]) for number, box in enumerate(boxes)]
+    np.testing.assert_allclose(promise(moved, slope), promise(boxes, slope))
+    np.testing.assert_allclose(
+        promise(boxes, slope)[0], np.sqrt(np.mean([box[:, 0].var() for box in boxes]))
+    )

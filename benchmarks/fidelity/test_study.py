@@ -1,7 +1,6 @@
 """The study's arms are recipes, and its table says what the scorecards say."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -147,26 +146,6 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
     assert row == "| untrained, 2 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
-
-
-class Means(dict):
-    """A table of the mean densities of 40 slices of each box."""
-
-    def __init__(self, boxes, spread, seed):
-        super().__init__()
-        rng = np.random.default_rng(seed)
-        means = 1 + spread * rng.standard_normal((40 * boxes, 1))
-        self["mean_density"] = SimpleNamespace(samples=means)
-        self.simulation = np.repeat(np.arange(boxes), 40)
-
-
-def test_the_scatter_of_means_is_that_of_the_slices_of_a_box():
-    found = study.scatter_of_means(Means(60, 0.2, 1), Means(50, 0.1, 2))
-    assert found["low"] < 2 < found["high"]
-    assert found["high"] - found["low"] < 0.3
-    same = study.scatter_of_means(Means(50, 0.1, 2), Means(50, 0.1, 2))
-    assert same["value"] == 1
-    assert same["low"] < 1 < same["high"]
 
 
 @pytest.mark.parametrize(

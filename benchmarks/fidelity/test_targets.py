@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.fidelity.targets import ERRORS, RATIOS, Row, rows, table, worst
 
+SETS = ("train", "emulated", "counterparts", "between")
+
 
 def measured(value):
     return {"value": value, "low": value - 0.01, "high": value + 0.01}
@@ -25,8 +27,8 @@ def card():
         "errors": {name: measured(0.0) for name in ERRORS},
         "scores": {name: measured(1.0) for name in RATIOS},
         "floor": {name: {"median": 0.005, "high": 0.009} for name in floors},
-        "mean_scatter": {"train": measured(1.0), "emulated": measured(1.0)},
-        "forecast": {"train": forecast, "emulated": copy.deepcopy(forecast)},
+        "mean_scatter": {name: measured(1.0) for name in SETS},
+        "forecast": {name: copy.deepcopy(forecast) for name in SETS},
         "pairs": {
             "k": [0.1, 0.4, 0.8],
             "mean": curve(0.9, 0.8, 0.7),
@@ -45,7 +47,7 @@ def by_label(found):
 def test_a_perfect_emulator_reaches_all_that_is_asked(card):
     found = rows(card)
     asked = [row for row in found if row.passes]
-    assert len(asked) == 16
+    assert len(asked) == 19
     assert all(row.reached == "yes" for row in asked)
     shares = [row.value for row in found if "2LPT" in row.label or row.label == "the same, every k"]
     assert shares == [0.4, 0.6]
@@ -63,6 +65,10 @@ def test_a_perfect_emulator_reaches_all_that_is_asked(card):
         (
             "forecast error of sigma_8",
             lambda c: c["forecast"]["emulated"].update({"sigma_8, both free": measured(0.88)}),
+        ),
+        (
+            "forecast error of Omega_m, box by box",
+            lambda c: c["forecast"]["counterparts"].update({"Omega_m, both free": measured(1.11)}),
         ),
         (
             "1 - r of the mean of draws over that of 2LPT, k <= 0.5 h/Mpc",
@@ -97,11 +103,13 @@ def test_no_target_is_claimed_that_simulations_miss(card):
     card["floor"]["power"]["high"] = 0.051
     card["floor"]["mean_density"]["high"] = 0.011
     card["forecast"]["train"]["Omega_m, both free"] = measured(1.11)
+    card["forecast"]["between"]["sigma_8, both free"] = measured(0.88)
     floored = [row.label for row in rows(card) if row.reached == "floor"]
     assert floored == [
         "ensemble mean density",
         "mean P(k), k < 0.7 k_Nyquist",
         "forecast error of Omega_m",
+        "forecast error of sigma_8, box by box",
     ]
 
 
