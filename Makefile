@@ -15,7 +15,7 @@ demo: install  ## from nothing to a judged emulator; RECIPE=tiny is a smaller on
 	@$(BIN)/cosmogan run $(RECIPE)
 
 # Lines that numba compiles count as covered when they are compiled: hence its own, fresh cache.
-test: check  ## the whole suite, and the coverage
+test: check  ## the suite but for slow tests, and the coverage
 	@rm -rf .venv/numba
 	NUMBA_JIT_COVERAGE=1 NUMBA_CACHE_DIR='$(CURDIR)/.venv/numba' $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 

@@ -15,15 +15,17 @@ EMULATED = ("emulated", "untrained", "lognormal")
 """From seeds of their own."""
 FROM_TEST = ("counterparts", "lpt")
 """From the initial conditions of "test": by the network, and by perturbation theory alone."""
+_WITHOUT_NETWORK = ("lognormal", "lpt")
 
 # Core seconds, measured on demo-64.
 _PARTICLE_STEP = 9.0e-8  # per particle and step
 _BOX = 1.0  # per box, initial conditions and painting
 _CHANNEL_CELL = 6.4e-9  # per field shown, cell and pair of channels
-_GENERATED_CELL = 1.2e-6  # per cell emulated
+_EMULATED_CHANNEL_CELL = 1.1e-9  # per cell emulated and pair of channels
 _DISPLACED_CELL = 3.5e-7  # per cell of a box and field carried
-_MEASURED_CELL = 1.0e-6  # per cell measured
-_COMPARE = 90.0
+_DRAWN_CELL = 2.0e-7  # per cell of a field that no network makes
+_MEASURED_CELL = 2.5e-7  # per cell measured
+_COMPARE = 130.0
 # Wall seconds.
 _START_UP = 5.0  # of Ray and its workers
 
@@ -53,9 +55,13 @@ class Cost:
 
 def simulated_fields(recipe: Recipe) -> dict[str, int]:
     """Return the number of fields of each simulated data set."""
+    each = _fields_of_box(recipe) * len(recipe.simulate.redshifts)
+    return {name: _boxes(recipe, name) * each for name in SIMULATED}
+
+
+def _fields_of_box(recipe: Recipe) -> int:
     table = recipe.simulate
-    slices = 3 * (table.grid // table.thickness) if table.dimension == 2 else 1
-    return {name: _boxes(recipe, name) * slices * len(table.redshifts) for name in SIMULATED}
+    return 3 * (table.grid // table.thickness) if table.dimension == 2 else 1
 
 
 def _boxes(recipe: Recipe, split: str) -> int:
@@ -100,7 +106,7 @@ def estimate(recipe: Recipe) -> dict[str, Cost]:
     return {
         "simulate": _simulate(recipe),
         "train": _train(recipe),
-        **{name: _emulate(recipe, fields) for name, fields in emulated_fields(recipe).items()},
+        **{name: _emulate(recipe, name, n) for name, n in emulated_fields(recipe).items()},
         "measure": _measure(recipe),
         "compare": Cost("verdict.json and report.html", _REPORT_BYTES, _COMPARE / available_cpus()),
     }
@@ -120,15 +126,8 @@ def _simulate(recipe: Recipe) -> Cost:
 
 
 def _train(recipe: Recipe) -> Cost:
-    table, dimension = recipe.train, recipe.simulate.dimension
-    pairs = sum(
-        width**2 / 2 ** (dimension * (first + level))
-        for name, first in FIRST_LEVEL.items()
-        for level, width in enumerate(getattr(table, name))
-    )
-    ahead = (
-        table.predictor_width**2 / 8 if table.predictor_images else 0.0
-    )  # two blocks on half the grid, learnt alone
+    table = recipe.train
+    pairs, ahead = sum(_pairs(recipe, name) for name in FIRST_LEVEL), _ahead(recipe)
     work = table.images * (pairs + 0.7 * ahead) + table.predictor_images * ahead
     seconds = work * _cells(recipe) * _CHANNEL_CELL
     used = min(available_cpus(), table.workers * table.threads)
@@ -139,17 +138,40 @@ def _train(recipe: Recipe) -> Cost:
     return Cost(what, _TRAINING_BYTES + known, _START_UP + displacing + seconds / used)
 
 
+def _pairs(recipe: Recipe, name: str) -> float:
+    """Return the pairs of channels of a network for each cell of a field."""
+    dimension, widths = recipe.simulate.dimension, getattr(recipe.train, name)
+    levels = enumerate(widths, start=FIRST_LEVEL[name])
+    return sum(float(width**2 / 2 ** (dimension * level)) for level, width in levels)
+
+
+def _ahead(recipe: Recipe) -> float:
+    """Return the same of the network that predicts means: two blocks on half the grid, learnt alone."""
+    table = recipe.train
+    return table.predictor_width**2 / 8 if table.predictor_images else 0.0
+
+
 def _displaced(recipe: Recipe) -> tuple[float, float]:
     """Return bytes and wall seconds of the boxes that theory displaces for a training."""
     table = recipe.simulate
     boxes = sum(_boxes(recipe, name) for name in ("train", "validation")) * len(table.redshifts)
-    fields = 1 + len(recipe.train.carried)
-    seconds = boxes * table.grid**3 * (1 + fields) * _DISPLACED_CELL
-    return 4.0 * fields * boxes * table.grid**3, seconds / min(available_cpus(), boxes)
+    size = 4.0 * boxes * (1 + len(recipe.train.carried)) * table.grid**3
+    return size, boxes * _displace(recipe) / min(available_cpus(), boxes)
 
 
-def _emulate(recipe: Recipe, count: int) -> Cost:
-    seconds = _START_UP + count * _cells(recipe) * _GENERATED_CELL / available_cpus()
+def _displace(recipe: Recipe) -> float:
+    """Return the core seconds that theory takes to displace a box."""
+    return (2 + len(recipe.train.carried)) * recipe.simulate.grid**3 * _DISPLACED_CELL
+
+
+def _emulate(recipe: Recipe, name: str, count: int) -> Cost:
+    each = _cells(recipe) * _DRAWN_CELL
+    if name not in _WITHOUT_NETWORK:
+        pairs = _pairs(recipe, "generator_widths") + _ahead(recipe)
+        each = _cells(recipe) * pairs * _EMULATED_CHANNEL_CELL
+    if recipe.train.latent == "lpt" and name != "lognormal":
+        each += _displace(recipe) / _fields_of_box(recipe)
+    seconds = _START_UP + count * each / available_cpus()
     return Cost(f"{count} fields", count * _field_bytes(recipe), seconds)
 
 

@@ -163,6 +163,7 @@ def test_the_card_of_the_demo_is_true():
         f"| {table.box_size:g} Mpc/h, periodic",
         *(f"{key} = {value}" for key, value in recipe.cosmology.model_dump().items()),
         f"{table.particles}³, {mass:.1e} solar masses".replace("e+", "e"),
+        f"box i from {recipe.seed} · 2³² + i",
         f"| {table.steps}, from 2LPT initial conditions at z = {table.start_redshift:g}",
         f"{table.grid}² cells of {cell:g} Mpc/h",
         f"({table.thickness * cell:g} Mpc/h) thick, all {slabs} slabs",

@@ -18,8 +18,8 @@ from cosmogan.compare.units import Numbered
 
 BOXES = 24
 """Emulated ones; half are learned from, half judged."""
-SLICES = 192
-"""Of a box of 64 cells a side, along three axes: field k of a seed comes box by box."""
+SLICES = 96
+"""Of an emulated box, 32 along each of three axes: field k of a seed comes box by box."""
 
 
 def emulated(weights, seed):

@@ -85,7 +85,7 @@ def card_of(folder, target, limits):
         "parameters": {
             n: [float(a), float(b)] for n, a, b in zip(theory.names, low, high, strict=True)
         },
-        "data": f"cosmogan's own N-body runs: {recipe.simulate.boxes.model_dump()} boxes of {recipe.name}",
+        "data": f"cosmogan's own N-body runs of {recipe.name}; {_boxes(recipe)}",
         "training": weights.content["training"]["reading"],
         "sentences": verdict["sentences"],
         "scorecard": _scores(verdict),
@@ -94,6 +94,16 @@ def card_of(folder, target, limits):
         "limits": limits,
         "recipe": write(recipe),
     }
+
+
+def _boxes(recipe):
+    """Say how many simulations there are on each side of the split, and of what."""
+    points = recipe.points
+    counts = ", ".join(
+        f"{split} {boxes}" + (f" at each of {getattr(points, split)} cosmologies" if points else "")
+        for split, boxes in recipe.simulate.boxes.model_dump().items()
+    )
+    return f"boxes: {counts}; redshifts {', '.join(f'{z:g}' for z in recipe.simulate.redshifts)}"
 
 
 def _scores(verdict):

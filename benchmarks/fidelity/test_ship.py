@@ -93,6 +93,26 @@ def test_shipped_weights_make_the_same_fields_in_the_same_range(run, shelf):
     ).stat().st_size
 
 
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize(
+    ("name", "boxes"),
+    [
+        ("demo-64", "train 16, validation 4, test 8; redshifts 0"),
+        (
+            "lcdm-z",
+            (
+                "train 1 at each of 256 cosmologies, validation 1 at each of 32 cosmologies, "
+                "test 8 at each of 16 cosmologies; redshifts 2, 1.5, 1, 0.5, 0"
+            ),
+        ),
+    ],
+)
+def test_a_card_says_what_the_weights_learned_from(run, name, boxes):
+    (run / "recipe.toml").write_text(write(read(name)), encoding="utf-8")
+    card = json.loads(ship.ship(run, "six", "none").read_text(encoding="utf-8"))
+    assert card["data"] == f"cosmogan's own N-body runs of {name}; boxes: {boxes}"
+
+
 def test_what_is_too_large_is_not_shipped(run, shelf, monkeypatch):
     monkeypatch.setattr(ship, "LARGEST", 1000)
     with pytest.raises(SystemExit, match="at most 1000 are shipped"):

@@ -40,7 +40,7 @@ class LptLatent:
     theory : Theory
         Linear spectra and growth.
     grid : int
-        Cells per side; the box has as many particles.
+        Cells per side; particles stand on a lattice twice as fine.
     neighbours : int
         Slabs on either side of a slice that the network sees too: theory may leave matter on the
         wrong side of a face, and structures reach through it. Cubes have none.

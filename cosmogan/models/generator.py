@@ -8,7 +8,7 @@ space of `cosmogan.fields.scaling`, and the network learns what gravity adds to 
 
 Each further width adds a level at half the resolution of the one before, low-passed on the way down and interpolated on the
 way up. A finest level of 2^d cells folded into channels would be faster, but each of these cells is then made by weights of its
-own: draws show that grid, means of draws do not. Everything is convolutional and periodic, so the same weights make boxes of any
+own: draws show that grid plainly, means hardly. Everything is convolutional and periodic, so the same weights make boxes of any
 size, and no operation sees the whole box. `receptive_radius` says how far a cell looks.
 """
 

@@ -6,7 +6,7 @@ moments of the field in training space, moments of the density smoothed over a f
 one-point distribution out to the rarest peaks, peaks and minima by height (`cosmogan.models.extrema`), and how sharp and how
 long cells of a height stand out (`cosmogan.models.hessian`); and, where the latent is known, the transfer functions from its
 guides to the field and to the density, down to the mode of the whole box. Each is standardised by its mean and scatter over the training fields, so
-that all speak equally loud, but for the last, which drown the others unless they are a third as loud.
+that all speak equally loud, but for curvature and shear, which would drown the others and are a third as loud.
 """
 
 import itertools

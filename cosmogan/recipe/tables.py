@@ -294,7 +294,7 @@ class Recipe(Table):
     cosmology: CosmologyTable = CosmologyTable()
     """The universe."""
     points: PointsTable | None = None
-    """Many universes instead of one: a grid of cosmologies around it."""
+    """Many universes instead of one: Sobol points in ranges of some parameters; the rest is `cosmology`."""
     simulate: SimulateTable = SimulateTable()
     """The N-body runs."""
     train: TrainTable = TrainTable()

@@ -10,7 +10,7 @@ from types import FrameType
 
 Progress = Callable[[int, int], None]
 
-AHEAD = 6
+AHEAD = 9
 """Fields from which the mean is learnt in about the time of one in the game."""
 FOLLOW_SECONDS = 1.0
 """Between two looks at the log."""

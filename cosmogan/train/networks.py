@@ -68,7 +68,7 @@ def predictor_shape(plan: Training, layout: Layout, channels: int) -> GeneratorS
         conditions=plan.theory.num_conditions,
         latents=channels,
         outputs=2,
-        folded=True,  # faster, and a mean shows no grid
+        folded=True,  # faster, and a mean hardly shows the grid
         noisy=False,
     )
 

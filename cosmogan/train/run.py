@@ -305,8 +305,8 @@ def _fit(recipe: Recipe, plan: Path, flag: Path) -> dict[str, Any]:
 def crew(table: TrainTable, cpus: int, gpus: int | None) -> tuple[int, int]:
     """Return how many workers of how many threads there are, at most those of the recipe.
 
-    The result of a training does not depend on them, so a smaller machine trains with fewer, where
-    Ray would wait for CPUs that never come.
+    What a training is shown does not depend on them (the last bits of its weights do), so a smaller machine
+    trains with fewer, where Ray would wait for CPUs that never come.
 
     Parameters
     ----------

@@ -22,11 +22,11 @@ def test_work_grows_from_nothing_to_all_of_it(before, images):
 
 def test_lines_are_told_as_they_come(tmp_path, monkeypatch):
     monkeypatch.setattr(follow, "FOLLOW_SECONDS", 0.01)
-    log, told = tmp_path / "log.jsonl", []
-    with follow.following(log, 60, 100, lambda *done: told.append(done)):
-        for shown in (-30, 0, 50):
+    log, told, before = tmp_path / "log.jsonl", [], 10 * follow.AHEAD
+    with follow.following(log, before, 100, lambda *done: told.append(done)):
+        for shown in (-before // 2, 0, 50):
             log.write_text(json.dumps({"images": shown}) + "\n", encoding="utf-8")
             deadline = time.monotonic() + 10
-            while told[-1] != follow.work_done(shown, 60, 100) and time.monotonic() < deadline:
+            while told[-1] != follow.work_done(shown, before, 100) and time.monotonic() < deadline:
                 time.sleep(0.01)
     assert list(dict.fromkeys(told)) == [(0, 110), (5, 110), (10, 110), (60, 110)]
