@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 STAGES = ("simulate", "train", *EMULATED, *FROM_TEST, "measure", "compare")
 """All there may be: those from the initial conditions of "test" take a latent that has some."""
+_LARGE = "*.h5", "boxes/*/*.safetensors"  # beside what a stage leaves
 _ON_RAY = ("simulate", "train", *EMULATED, *FROM_TEST)
 KINDS: dict[str, Literal["trained", "untrained", "lognormal", "lpt"]] = {
     "emulated": "trained",
@@ -384,9 +385,9 @@ def _require_space(folder: Path, todo: Sequence[Stage]) -> None:
 
 def _left(stage: Stage) -> float:
     """Return the bytes that a stage has still to write."""
-    folders = {path.parent for path in stage.leaves if path.parent.suffix == ".fields"}
-    there = sum(p.stat().st_size for folder in folders for p in folder.glob("*.h5"))
-    return max(stage.cost.bytes - there, 0.0)
+    folders = {path.parent for path in stage.leaves}
+    kept = (p for folder in folders for kind in _LARGE for p in folder.glob(kind))
+    return max(stage.cost.bytes - sum(path.stat().st_size for path in kept), 0.0)
 
 
 def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -119,11 +119,19 @@ def test_networks_that_cannot_halve_the_grid_are_refused_before_the_work(stand_i
         pipeline.run(deep, tmp_path)
 
 
-def test_what_lies_there_already_needs_no_room_again(tmp_path):
-    (tmp_path / "train.fields").mkdir()
-    before = pipeline._left(pipeline.stages(TINY, tmp_path)[0])
-    (tmp_path / "train.fields/shard.h5").write_bytes(bytes(100_000))
-    assert pipeline._left(pipeline.stages(TINY, tmp_path)[0]) == before - 100_000
+@pytest.mark.parametrize(
+    ("stage", "path"),
+    [("simulate", "train.fields/shard.h5"), ("train", "run/boxes/0ab/1-0.safetensors")],
+)
+def test_what_lies_there_already_needs_no_room_again(tmp_path, stage, path):
+    def left():
+        (found,) = (s for s in pipeline.stages(TINY, tmp_path) if s.name == stage)
+        return pipeline._left(found)
+
+    before = left()
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(bytes(100_000))
+    assert left() == before - 100_000
 
 
 def test_the_plan_says_what_is_complete_and_what_it_takes(stand_ins, tmp_path):

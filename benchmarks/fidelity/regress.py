@@ -30,6 +30,7 @@ import torch
 from torch import nn
 
 import cosmogan
+from cosmogan.fields.files import whole_file
 from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
 from cosmogan.models.seeds import derive_seed
 
@@ -182,31 +183,36 @@ def simulated(path):
 
 
 def emulated(run, slices, origin, seed):
-    """Return fields of the emulator at the parameters of others, each box from new initial conditions."""
+    """Return fields of the emulator at the parameters of others, each box from new initial conditions.
+
+    Each box is kept in a file of its own beside the run, so that what is cut off goes on.
+    """
     weights = hashlib.sha256((run / "run/weights.safetensors").read_bytes()).hexdigest()[:12]
-    path = run / f"emulated-for-regression-{weights}-{EVERY}-{seed}.npy"
-    if not path.exists():
-        origin = origin.copy()
-        renamed = {s: derive_seed(seed, int(s), 11) for s in np.unique(origin["seed"])}
-        origin["seed"] = origin["simulation"] = [renamed[s] for s in origin["seed"]]
-        boxes = [np.flatnonzero(origin["seed"] == s) for s in renamed.values()]
-        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-            calls = [
-                (run, origin[b], slices.redshift[b], slices.parameters[b], seed) for b in boxes
-            ]
-            made = list(pool.map(_emulate, calls))
-        density = np.empty_like(slices.density)
-        density[np.concatenate(boxes)] = np.concatenate(made)
-        with path.with_suffix(".tmp").open("wb") as file:
-            np.save(file, density)
-        path.with_suffix(".tmp").rename(path)
-    return Slices(np.load(path), slices.redshift, slices.parameters)
+    folder = run / f"emulated-for-regression-{weights}-{EVERY}-{seed}"
+    folder.mkdir(exist_ok=True)
+    origin = origin.copy()
+    renamed = {s: derive_seed(seed, int(s), 11) for s in np.unique(origin["seed"])}
+    origin["seed"] = origin["simulation"] = [renamed[s] for s in origin["seed"]]
+    boxes = {folder / f"{s}.npy": np.flatnonzero(origin["seed"] == s) for s in renamed.values()}
+    missing = {path: rows for path, rows in boxes.items() if not path.exists()}
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        calls = [
+            (path, run, origin[b], slices.redshift[b], slices.parameters[b], seed)
+            for path, b in missing.items()
+        ]
+        list(pool.map(_emulate, calls))
+    density = np.empty_like(slices.density)
+    for path, rows in boxes.items():
+        density[rows] = np.load(path)
+    return Slices(density, slices.redshift, slices.parameters)
 
 
 def _emulate(call):
-    run, origin, redshift, parameters, seed = call
+    path, run, origin, redshift, parameters, seed = call
     number, named = derive_seed(seed, int(origin["seed"][0])), zip(ASKED, parameters.T, strict=True)
-    return cosmogan.load(run).counterparts(origin, number, redshift=redshift, **dict(named)).fields
+    made = cosmogan.load(run).counterparts(origin, number, redshift=redshift, **dict(named))
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, made.fields)
 
 
 def _tensor(values):

@@ -27,6 +27,7 @@ from cosmogan.models.blocks import (
     space_to_depth,
 )
 from cosmogan.models.modes import squared_modes
+from cosmogan.models.standard import Standard
 from cosmogan.models.summaries import LatentsOf, Summaries, in_blocks, repeat
 
 HIDDEN = 64
@@ -119,9 +120,6 @@ class Discriminator(nn.Module):
         The training space.
     """
 
-    centre: Tensor
-    spread: Tensor
-
     def __init__(self, shape: DiscriminatorShape, scaling: Scaling) -> None:
         super().__init__()
         self.shape = shape
@@ -141,14 +139,15 @@ class Discriminator(nn.Module):
         )
         self.last = Convolution(d, widths[-1], widths[-1])
         features = 2 * (sum(widths) + widths[-1])
-        self.register_buffer("centre", torch.zeros(features))
-        self.register_buffer("spread", torch.ones(features))
+        self.standard = Standard(features, shape.conditions)
         self.score = nn.Sequential(
             nn.Linear(features + shape.conditions, HIDDEN),
             nn.LeakyReLU(SLOPE),
             nn.Linear(HIDDEN, 1),
         )
-        self.summaries = Summaries(shape.grid, d, scaling, guides=shape.guides)
+        self.summaries = Summaries(
+            shape.grid, d, scaling, guides=shape.guides, conditions=shape.conditions
+        )
         self.opinion = nn.Sequential(
             nn.Linear(self.summaries.length + shape.conditions, HIDDEN),
             nn.LeakyReLU(SLOPE),
@@ -159,17 +158,20 @@ class Discriminator(nn.Module):
         nn.init.zeros_(self.opinion[-1].get_parameter("weight"))
 
     @torch.no_grad()
-    def fit(self, fields: Tensor, latents: LatentsOf | None = None) -> None:
-        """Fix whitening and standardisation from training fields (n, 1, N, ...) and their latents.
+    def fit(
+        self, fields: Tensor, latents: LatentsOf | None = None, conditions: Tensor | None = None
+    ) -> None:
+        """Fix whitening and standardisation from training fields (n, 1, N, ...), their latents and conditions (n, c).
 
-        A discriminator that sees latents is to be given them: without, its features are others than in the game.
+        The fields are to be in no order: some are every so many of them. A discriminator that sees latents is to be given them:
+        without, its features are others than in the game.
         """
         self.whitening.fit(fields)
-        self.summaries.standardise(fields, latents)
+        self.summaries.standardise(fields, latents, conditions)
         some = in_blocks(len(fields), max(len(fields) // STANDARD, 1))
         found = torch.cat([self.features(fields[rows], latents and latents(rows)) for rows in some])
-        self.centre.copy_(found.mean(0))
-        self.spread.copy_(found.std(0, correction=min(len(found) - 1, 1)).clamp_min(FAINT))
+        known = None if conditions is None else torch.cat([conditions[rows] for rows in some])
+        self.standard.fit(found, known, least=FAINT)
 
     def forward(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
@@ -180,13 +182,13 @@ class Discriminator(nn.Module):
         field i belongs to number i mod m.
         """
         by_field = self.judge_field(y, conditions, latent)
-        return by_field + self.judge_summaries(self.summaries(y, latent), conditions)
+        return by_field + self.judge_summaries(self.summaries(y, latent, conditions), conditions)
 
     def judge_field(
         self, y: Tensor, conditions: Tensor | None = None, latent: Tensor | None = None
     ) -> Tensor:
         """Return the first branch's score (n,)."""
-        found = (self.features(y, latent) - self.centre) / self.spread
+        found = self.standard(self.features(y, latent), conditions)
         return self._weigh(self.score, found, conditions)
 
     def features(self, y: Tensor, latent: Tensor | None = None) -> Tensor:

@@ -68,7 +68,7 @@ def judge(
     """
     fields = torch.cat([real, generated]).detach()
     both = None if conditions is None else torch.cat([conditions, conditions])
-    summaries = discriminator.summaries(fields, latent).requires_grad_()
+    summaries = discriminator.summaries(fields, latent, both).requires_grad_()
     by_field = discriminator.judge_field(fields.requires_grad_(), both, latent)
     by_summaries = discriminator.judge_summaries(summaries, both)
     penalty = _squared_gradient(by_field, fields)

@@ -5,7 +5,7 @@ and of the density, and whether these have directions (`cosmogan.models.directio
 moments of the field in training space, moments of the density smoothed over a few cells and of bands of it, the
 one-point distribution out to the rarest peaks, peaks and minima by height (`cosmogan.models.extrema`), and how sharp and how
 long cells of a height stand out (`cosmogan.models.hessian`); and, where the latent is known, the transfer functions from its
-guides to the field and to the density, down to the mode of the whole box. Each is standardised by its mean and scatter over the training fields, so
+guides to the field and to the density, down to the mode of the whole box. Each is standardised over the training fields (`cosmogan.models.standard`), so
 that all speak equally loud, but for curvature and shear, which would drown the others and are a third as loud.
 """
 
@@ -24,6 +24,7 @@ from cosmogan.models.extrema import Extrema
 from cosmogan.models.heights import ramps
 from cosmogan.models.hessian import LOUD, Hessian
 from cosmogan.models.modes import shell_table, squared_modes
+from cosmogan.models.standard import Standard
 
 SMOOTHING = (0.0, 1.0, 2.0, 4.0)
 """Radii at which moments of the density are taken [cells]; 0 is no smoothing."""
@@ -37,6 +38,8 @@ LEVELS = (
 )
 """Quantiles of the training fields between which the one-point distribution is followed; rare
 peaks get bins of their own, since a few of them carry most of the power and bispectrum."""
+LEAST = 1e-4
+"""Smallest scatter of a summary from field to field."""
 CLIP = 8.0
 """Standardised summaries are bounded, so that no outlier dictates the gradient; those less loud at so many more of their scatters."""
 
@@ -67,52 +70,64 @@ class Summaries(nn.Module):
         The training space.
     guides : int
         Channels of the latent, from the first, from which the transfer function is a summary.
+    conditions : int
+        Parameters that vary among the training fields.
     """
 
     shells: Tensor
     kernels: Tensor
-    centre: Tensor
-    spread: Tensor
     knots: Tensor
 
-    def __init__(self, grid: int, dimension: int, scaling: Scaling, *, guides: int = 0) -> None:
+    def __init__(
+        self,
+        grid: int,
+        dimension: int,
+        scaling: Scaling,
+        *,
+        guides: int = 0,
+        conditions: int = 0,
+    ) -> None:
         super().__init__()
         self.grid, self.dimension, self.scaling = grid, dimension, scaling
-        self.guides = guides
+        self.guides, self.conditions = guides, conditions
         squared = squared_modes(grid, dimension)
         self.register_buffer("shells", shell_table(grid, dimension))
         self.directions = Directions(grid, dimension)
         self.extrema, self.hessian = Extrema(), Hessian()
         self.register_buffer("kernels", _kernels(squared, grid))
         self.register_buffer("knots", torch.linspace(-2.0, 4.0, len(LEVELS)))
-        self.register_buffer("centre", torch.zeros(self.length))
-        self.register_buffer("spread", torch.ones(self.length))
+        self.standard = Standard(self.length, conditions)
 
     @property
     def length(self) -> int:
         """Number of summaries of a field."""
         shells = int(self.shells.shape[1])
-        spectra = 2 * shells + 2 * self.guides * (shells + 1)
+        means = 1 if self.conditions else 2
+        spectra = 2 * shells + self.guides * (2 * shells + means)
         moments = 4 + 2 * len(self.kernels)
         local = self.extrema.length + self.hessian.length
         return spectra + moments + len(LEVELS) - 1 + 2 * self.directions.length + local
 
     @torch.no_grad()
-    def standardise(self, fields: Tensor, latents: LatentsOf | None = None) -> None:
-        """Fix knots, and mean and scatter of each summary, from training fields (n, 1, N, ...) and their latents."""
+    def standardise(
+        self, fields: Tensor, latents: LatentsOf | None = None, conditions: Tensor | None = None
+    ) -> None:
+        """Fix knots, and mean and scatter of each summary, from training fields (n, 1, N, ...), their latents and conditions."""
         quantiles = np.quantile(fields.numpy(), LEVELS)
         self.knots.copy_(torch.from_numpy(np.maximum.accumulate(quantiles)))
         every = in_blocks(len(fields))
         self.extrema.fit(torch.cat([self._smooth(fields[rows]) for rows in every]))
         self.hessian.fit(self.scaling.inverse(fields[:, 0], torch))
         raw = torch.cat([self.measure(fields[rows], latents and latents(rows)) for rows in every])
-        self.centre.copy_(raw.mean(0))
-        self.spread.copy_(raw.std(0, correction=min(len(raw) - 1, 1)).clamp_min(1e-4))
-        self.spread[-self.hessian.length :] /= LOUD
+        self.standard.fit(raw, conditions, least=LEAST)
+        self.standard.spread[-self.hessian.length :] /= LOUD
 
-    def forward(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
-        """Return standardised summaries (n, length) of fields (n, 1, N, ...)."""
-        return ((self.measure(y, latent) - self.centre) / self.spread).clamp(-CLIP, CLIP)
+    def forward(
+        self, y: Tensor, latent: Tensor | None = None, conditions: Tensor | None = None
+    ) -> Tensor:
+        """Return standardised summaries (n, length) of fields (n, 1, N, ...) at conditions (n, c)."""
+        standard: Tensor = self.standard(self.measure(y, latent), conditions)
+        return standard.clamp(-CLIP, CLIP)
 
     def measure(self, y: Tensor, latent: Tensor | None = None) -> Tensor:
         """Return the summaries before standardisation."""
@@ -154,7 +169,8 @@ class Summaries(nn.Module):
 
         T(k) = P_cross / P_latent: what is in its place, in the right amount. Unlike a correlation
         coefficient it does not improve when the power of the rest is lowered. The mode of the whole box, which
-        one field has once, takes no quotient: where much is expected there is to be as much.
+        one field has once, takes no quotient: where much is expected there is to be as much. Where universes differ, so does
+        the mean of y in each, whatever is in a field: there the product is that of contrasts alone.
         """
         found: list[Tensor] = []
         means: list[Tensor] = []
@@ -166,7 +182,8 @@ class Summaries(nn.Module):
                 b = self._transform(known)
                 power = repeat(self._product(b, b) + 1e-6, len(a))
                 found.append(self._product(a, repeat(b, len(a))) / power)
-                means.append(self._mean(a) * repeat(self._mean(b), len(a)))
+                if known is contrast or not self.conditions:
+                    means.append(self._mean(a) * repeat(self._mean(b), len(a)))
         return found + means
 
     def _filter(self, contrast: Tensor, kernels: Tensor) -> Tensor:

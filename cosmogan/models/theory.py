@@ -24,6 +24,8 @@ from cosmogan.mesh import window_transform
 
 LINE_OF_SIGHT = 512
 """Wavenumbers of the projection integral, at least."""
+AT_A_TIME = 2**18
+"""Wavevectors whose power is interpolated together."""
 K = np.geomspace(1e-4, 20, 600)
 """Wavenumbers of the spectra [h/Mpc]; wiggles of baryons are straight between them to 0.1 %."""
 MARGIN = 0.01
@@ -190,8 +192,11 @@ class Theory:
             return self._interpolate(row, squared)
         depth, weight = self._line_of_sight()
         projected: NDArray[np.float64] = np.zeros_like(squared)
-        for z, w in zip(depth, weight, strict=True):
-            projected += w * self._interpolate(row, squared + z**2)
+        some = max(AT_A_TIME // max(squared.size, 1), 1)
+        for start in range(0, len(depth), some):
+            behind = slice(start, start + some)
+            cut = self._interpolate(row, squared[..., None] + depth[behind] ** 2)
+            projected += cut @ weight[behind]
         return projected
 
     def _line_of_sight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

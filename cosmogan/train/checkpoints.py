@@ -1,5 +1,6 @@
 """What a training goes on from: its checkpoints, which belong to one plan and one precision."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from cosmogan.models import checkpoint
 from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 
+GAME, PREDICTOR = "checkpoints", "predictor"
+"""Folders of the checkpoints of both parts of a training."""
 KEEP = 2
 """Newest checkpoints kept."""
 
@@ -42,10 +45,7 @@ class Checkpoints:
         if path is None:
             return None
         tensors, content = checkpoint.load(path)
-        if content.get("identity") != self.plan.identity:
-            raise CheckpointError(
-                f"{path}: made from another recipe, or by another version; choose another output or delete {self.plan.folder}"
-            )
+        _require_own(path, content, self.plan.identity)
         before, here = content.get("precision"), self.place.precision
         if before != here:
             raise CheckpointError(
@@ -60,3 +60,23 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{shown:012d}.safetensors"
         checkpoint.save(path, tensors, whose | content)
         checkpoint.prune(self.folder, keep=KEEP)
+
+
+def refuse_others(run: Path, identity: str) -> None:
+    """Refuse a folder in which another training was begun, before anything is made for this one.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint there is another training's.
+    """
+    for path in map(checkpoint.newest, (run / PREDICTOR, run / GAME)):
+        if path is not None:
+            _require_own(path, checkpoint.load(path)[1], identity)
+
+
+def _require_own(path: Path, content: Mapping[str, Any], identity: str) -> None:
+    if content.get("identity") != identity:
+        raise CheckpointError(
+            f"{path}: made from another recipe, or by another version; choose another output or delete {path.parent.parent}"
+        )

@@ -4,7 +4,7 @@ The field at cursor c is the same for any number of workers and after any restar
 from a permutation of (seed, epoch), its orientation from (seed, c).
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +110,7 @@ def rows_of(fields: FieldSet, theory: Theory) -> NDArray[np.int64]:
     return np.array([theory.row(p) for p in parameters])[which.reshape(-1)]
 
 
-def spread(fields: FieldSet, most: int = SAMPLE) -> NDArray[np.int64]:
+def spread(fields: Sized, most: int = SAMPLE) -> NDArray[np.int64]:
     """Return the numbers of up to `most` fields, evenly spread over the data set."""
     return np.unique(np.linspace(0, len(fields) - 1, min(most, len(fields))).astype(int))
 

@@ -1,6 +1,7 @@
 """What a training works with: both sides of the split, their scales, and what theory knows of them."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from cosmogan.fields.store import open_fields
 from cosmogan.models.generator import Generator, GeneratorShape
 from cosmogan.models.latent import make_latent
 from cosmogan.models.source import Source
-from cosmogan.train.data import TrainingFields, check_training, rows_of, spread
+from cosmogan.train.data import TrainingFields, check_training, spread
 from cosmogan.train.plan import Training
 
 
@@ -26,7 +27,7 @@ class Material:
     training, validation : TrainingFields
         Both sides, in training space.
     sample : (n, N, ...) float32 ndarray
-        Training fields that fix the scales, density over mean.
+        Training fields that fix the scales, density over mean, in random order: one in so many of them is of all redshifts.
 
     Raises
     ------
@@ -39,7 +40,7 @@ class Material:
         check_training(*sides)
         self.layout, self.theory = sides[0].layout, plan.theory
         self.latent = make_latent(plan.latent, plan.theory, self.layout.grid, plan.boxes)
-        self._some = spread(sides[0])
+        self._some = np.random.default_rng(0).permutation(spread(sides[0]))
         self.sample: NDArray[np.float32] = sides[0].read_checked(self._some)
         self.scaling = Scaling.fit(self.sample, plan.density_scale)
         self.training, self.validation = (
@@ -52,6 +53,12 @@ class Material:
 
     def latents_of(self, source: Source, these: slice) -> Tensor:
         """Return the latents (n, c, N, ...) of so much of the sample, as the source's network gets them."""
-        fields, at = self.training.fields, self._some[these]
-        rows = rows_of(fields, self.theory)[at].tolist()
-        return source.guided(source.latents(fields.origin[at], rows), rows)
+        at = self._some[these]
+        rows = self.training.rows[at].tolist()
+        return source.guided(source.latents(self.training.origins[at], rows), rows)
+
+    @property
+    def conditions(self) -> Tensor:
+        """Those of the parameters of the sample that vary (n, c), [-1, 1] in the trained range."""
+        rows = self.training.rows[self._some]
+        return torch.from_numpy(self.theory.conditions(self.theory.parameters[rows]))

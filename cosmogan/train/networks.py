@@ -1,6 +1,7 @@
 """What a training moves: both networks, the averaged generator, both optimisers and the clock."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,6 +60,25 @@ class Networks:
         self.shown = shown
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Training fields by which the scales of a discriminator are fixed, in no order.
+
+    Attributes
+    ----------
+    fields : (n, N, ...) float32 ndarray
+        Density over mean.
+    latents : callable, optional
+        Their latents, as the generator gets them, if the discriminator is to see them.
+    conditions : (n, c) tensor, optional
+        Those of their parameters that vary, if any do.
+    """
+
+    fields: NDArray[np.float32]
+    latents: LatentsOf | None = None
+    conditions: Tensor | None = None
+
+
 def predictor_shape(plan: Training, layout: Layout, channels: int) -> GeneratorShape:
     """Return the shape of the network that predicts two means from so many channels of a latent."""
     return GeneratorShape(
@@ -101,9 +121,8 @@ def build_networks(
     plan: Training,
     shape: GeneratorShape,
     scaling: Scaling,
-    fields: NDArray[np.float32],
+    sample: Sample,
     place: Place,
-    latents: LatentsOf | None = None,
     guides: int = 0,
 ) -> Networks:
     """Make both networks as they are at the start of a training: the same for the same seed.
@@ -116,26 +135,24 @@ def build_networks(
         Of the generator.
     scaling : Scaling
         The training space.
-    fields : (n, N, ...) float32 ndarray
-        Training fields that fix the scales of the discriminator, density over mean.
+    sample : Sample
+        Training fields that fix the scales of the discriminator, and what belongs to them.
     place : Place
         Where the networks are to live. If it rounds, wide convolutions do while they learn; the averaged generator's never do.
-    latents : callable, optional
-        Their latents, as the generator gets them, if the discriminator is to see them.
     guides : int
         How many channels of a latent, from the first, say where structures are to be.
     """
     judge = DiscriminatorShape(
         dimension=shape.dimension,
-        grid=fields.shape[-1],
+        grid=sample.fields.shape[-1],
         widths=plan.discriminator_widths,
         conditions=shape.conditions,
-        latents=0 if latents is None else shape.latents,
-        guides=0 if latents is None else guides,
+        latents=0 if sample.latents is None else shape.latents,
+        guides=0 if sample.latents is None else guides,
     )
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
-    discriminator.fit(to_tensor(fields, scaling), latents)
+    discriminator.fit(to_tensor(sample.fields, scaling), sample.latents, sample.conditions)
     networks = Networks(generator.to(place.device), discriminator.to(place.device))
     if place.rounded:
         round_convolutions(networks.generator)

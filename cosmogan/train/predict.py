@@ -29,7 +29,7 @@ from cosmogan.models.modes import squared_modes
 from cosmogan.models.orientation import orient
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.theory import Theory
-from cosmogan.train.checkpoints import Checkpoints
+from cosmogan.train.checkpoints import PREDICTOR, Checkpoints
 from cosmogan.train.data import Batch, TrainingFields, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import load_moments, moments, predictor_shape
@@ -72,7 +72,7 @@ class Lesson:
         self.whitening = Whitening(material.layout.grid, material.layout.dimension)
         self.whitening.fit(to_tensor(material.sample, material.scaling))
         self.whitening.to(place.device)
-        self.folder = Path(plan.folder) / "predictor"
+        self.folder = Path(plan.folder) / PREDICTOR
         self.checkpoints = Checkpoints(self.folder, plan, place)
         self.shown = 0
         self.seconds = self.cpu_seconds = 0.0

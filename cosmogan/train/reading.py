@@ -4,7 +4,7 @@ A reading is taken at every checkpoint from the same seeds. Its score is the mea
 units of the recipe's tolerances, so the checkpoint that users get is chosen by the same rule as
 the verdict is spoken, on other simulations. A latent that knows the initial conditions makes the
 validation simulations themselves, and cosmic variance cancels. Where parameters vary, each corner of
-their range is read by itself, lest errors of opposite sign cancel.
+their range is read by itself, and each of few redshifts, lest errors of opposite sign cancel.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,8 @@ READ = (
 """The statistics that choose a checkpoint."""
 RICH = ("power", "bispectrum")
 """Of these a few rich fields hold most: the mean is theirs alone. Of pairs, every field counts alike."""
+FEW = 8
+"""Values of a parameter, as of redshift, up to which each is read by itself."""
 _Rows = slice | NDArray[np.bool_]
 
 
@@ -103,10 +105,16 @@ class Exam:
 
 
 def corners(theory: Theory, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return in which corner of the trained range each row of the theory lies: a bit a parameter."""
-    middle = np.mean(theory.domain, axis=0)
-    upper = theory.parameters[rows] > middle
-    corner: NDArray[np.int64] = upper @ (1 << np.arange(upper.shape[1]))
+    """Return in which corner of the trained range each row of the theory lies.
+
+    A parameter that has up to `FEW` values there counts by value, any other by the half of its range.
+    """
+    corner: NDArray[np.int64] = np.zeros(len(rows), np.int64)
+    trained = theory.parameters[: theory.trained].T
+    for values, asked in zip(map(np.unique, trained), theory.parameters[rows].T, strict=True):
+        ends = values if len(values) <= FEW else values[[0, -1]]
+        edges = (ends[1:] + ends[:-1]) / 2
+        corner = corner * (len(edges) + 1) + np.searchsorted(edges, asked)
     return corner
 
 

@@ -28,6 +28,7 @@ from cosmogan.models.theory import Theory, tabulate
 from cosmogan.models.weights import load_weights
 from cosmogan.recipe import Recipe, TrainTable, fingerprint, require_levels, write
 from cosmogan.session import available_cpus, ray_cluster, scatter
+from cosmogan.train.checkpoints import refuse_others
 from cosmogan.train.data import check_training, rows_of
 from cosmogan.train.follow import Progress, following, touching, work_done
 from cosmogan.train.place import LogFile, Place, device_of
@@ -82,6 +83,8 @@ def train(
         If a signal asked it to stop; a checkpoint was written first.
     ResourceError
         If there is no such GPU, or workers died again and again.
+    CheckpointError
+        If another training was begun in that folder.
     """
     run, images = Path(folder) / "run", recipe.train.images
     before = recipe.train.predictor_images
@@ -90,6 +93,7 @@ def train(
     if weights.exists() and _identity_of(weights) == wanted:
         shutil.rmtree(run / "boxes", ignore_errors=True)  # killed before it could
         return weights
+    refuse_others(run, wanted)
     for stale in (flag, run / OUTCOME):
         stale.unlink(missing_ok=True)
     with ray_cluster():
@@ -100,7 +104,7 @@ def train(
                 displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
-    if outcome.get("complete") or outcome.get("error") == "TrainingError":  # nobody will go on
+    if outcome.get("complete"):  # nobody will ask for them again
         shutil.rmtree(plan.boxes, ignore_errors=True)
     _raise(outcome, run)
     progress(*work_done(images, before, images))
@@ -163,7 +167,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     )
 
 
-NETWORKS = 6
+NETWORKS = 7
 """Counts changes of the networks and of what they are shown, which no recipe tells."""
 
 

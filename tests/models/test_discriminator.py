@@ -105,8 +105,9 @@ def test_training_fields_have_standard_features(make_discriminator, dimension, g
     fields = coloured(100, grid, dimension)
     beside = torch.randn(100, latents, *fields.shape[2:]) + fields if latents else None
     network.fit(fields, None if beside is None else beside.__getitem__)
-    found = ((network.features(fields, beside) - network.centre) / network.spread).detach()
-    told = network.spread > 1.01 * network.spread.min()
+    found = network.standard(network.features(fields, beside)).detach()
+    spread = network.standard.spread
+    told = spread > 1.01 * spread.min()
     assert told.sum() > 0.8 * len(told)
     torch.testing.assert_close(found.mean(0), torch.zeros(len(told)), rtol=0, atol=1e-3)
     scatter = found.std(0)[told]
@@ -116,7 +117,7 @@ def test_training_fields_have_standard_features(make_discriminator, dimension, g
 @pytest.mark.parametrize("levels", [1, 4])
 def test_specks_are_soon_told_from_noise_of_the_same_power(make_discriminator, monkeypatch, levels):
     """By the first branch alone, on unseen fields, if the texture of cells has a short way to the score."""
-    monkeypatch.setattr(Summaries, "forward", lambda self, y, _: y.new_zeros(len(y), self.length))
+    monkeypatch.setattr(Summaries, "forward", lambda self, y, *_: y.new_zeros(len(y), self.length))
 
     def sides(count, seed):
         fields = coloured(2 * count, 32, 2, seed)

@@ -274,18 +274,24 @@ def test_each_guide_has_its_own_transfer_functions(make_seeing, make_fields, sca
     torch.testing.assert_close(both, torch.cat([first[:, : 2 * shells], *seen, first[:, rest]], 1))
 
 
+@pytest.mark.parametrize("conditions", [0, 2])
 @pytest.mark.parametrize(("dimension", "grid"), CASES)
 def test_a_box_in_which_much_is_expected_is_to_have_as_much(
-    make_seeing, make_fields, scaling, dimension, grid
+    make_fields, scaling, dimension, grid, conditions
 ):
-    """Products of the means of field and latent, and of their contrasts, whatever is inside."""
-    summaries = make_seeing(grid, dimension)
+    """Products of the means of field and latent, and of their contrasts, whatever is inside.
+
+    Where universes differ, of the contrasts alone: they differ in the mean of y.
+    """
+    summaries = Summaries(grid, dimension, scaling, guides=1, conditions=conditions)
     y, latent = (make_fields(3, grid, dimension, seed=seed) for seed in range(2))
     first = 4 * (len(shell_edges(grid)) - 1)
-    found = summaries.measure(y, latent)[:, first : first + 2]
-    for row, (a, b) in enumerate(
-        [(y, latent), [scaling.inverse(x, torch) - 1 for x in (y, latent)]]
-    ):
+    measured = summaries.measure(y, latent)
+    assert measured.shape[1] == summaries.length
+    contrasts = [scaling.inverse(x, torch) - 1 for x in (y, latent)]
+    products = [contrasts] if conditions else [(y, latent), contrasts]
+    found = measured[:, first : first + len(products)]
+    for row, (a, b) in enumerate(products):
         expected = a.flatten(1).mean(1) * b.flatten(1).mean(1)
         torch.testing.assert_close(found[:, row], expected, rtol=1e-3, atol=1e-4)
 

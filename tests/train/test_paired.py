@@ -13,9 +13,10 @@ from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.orientation import orient, restore_orientation
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
+from cosmogan.models.summaries import Summaries
 from cosmogan.models.weights import load_weights
 from cosmogan.train import examine, reading
-from cosmogan.train.data import TrainingFields, check_origins
+from cosmogan.train.data import TrainingFields, check_origins, to_tensor
 from cosmogan.train.material import Material
 from cosmogan.train.networks import generator_shape
 from cosmogan.train.place import Place
@@ -221,6 +222,27 @@ def test_copies_are_sought_among_all_training_fields_up_to_many(plans, monkeypat
     assert len(loop.examiner.watch.training) > reading.FIELDS
     monkeypatch.setattr(examine, "KNOWN", 7)
     assert len(begin(plans["lpt"], Place()).examiner.watch.training) == 7
+
+
+def test_summaries_are_standard_in_every_universe(plans, tmp_path, write_simulated, two_epochs):
+    """And not only in all together, where those of either redshift lie on one side."""
+    sides = [
+        write_simulated(tmp_path / f"{name}.fields", two_epochs, boxes=boxes, first=first)
+        for name, boxes, first in (("train", 3, 0), ("validation", 1, 9))
+    ]
+    paths = {"train": str(sides[0].path), "validation": str(sides[1].path)}
+    plan = replace(plans["lpt"], **paths, theory=two_epochs, images=8, batch=8)
+    loop, material = begin(plan, Place()), Material(plan)
+    judge, fields = loop.networks.discriminator, to_tensor(material.sample, material.scaling)
+    beside, asked = material.latents_of(loop.source, slice(None)), material.conditions
+    every = judge.summaries(fields, beside, asked)
+    pooled = Summaries(16, 2, material.scaling, guides=loop.source.guides)
+    pooled.standardise(fields, lambda some: beside[some])
+    for redshift in (-1, 1):
+        here = asked[:, 0] == redshift
+        own, apart = (x[here].mean(0).abs() for x in (every, pooled(fields, beside)))
+        assert own.median() < 0.02
+        assert own.mean() < apart.mean() / 5
 
 
 def test_parameters_that_vary_have_latents_of_their_own(

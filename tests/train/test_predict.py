@@ -108,10 +108,10 @@ def test_scales_are_those_of_fields_beside_what_was_predicted(plans):
     beside = material.latents_of(loop.source, slice(None))
     assert beside.shape[1] == loop.networks.generator.shape.latents
     judge = loop.networks.discriminator
-    found = ((judge.features(fields, beside) - judge.centre) / judge.spread).detach()
+    found = judge.standard(judge.features(fields, beside)).detach()
     torch.testing.assert_close(found.mean(0), torch.zeros(found.shape[1]), rtol=0, atol=1e-3)
     known = judge.summaries.measure(fields, beside)
-    torch.testing.assert_close(known.mean(0), judge.summaries.centre, rtol=0, atol=1e-4)
+    torch.testing.assert_close(known.mean(0), judge.summaries.standard.trend[0], rtol=0, atol=1e-4)
 
 
 def test_what_was_predicted_guides_the_generator(plans):

@@ -9,7 +9,7 @@ from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.statistics.power import power_spectra
 from cosmogan.train import reading as module
 from cosmogan.train.data import spread
-from cosmogan.train.reading import RARE, Exam, Referee, free_exam, paired_exam
+from cosmogan.train.reading import RARE, Exam, Referee, corners, free_exam, paired_exam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = {
@@ -202,6 +202,15 @@ def test_errors_of_opposite_sign_in_two_corners_do_not_cancel(epochs, two_epochs
     assert apart["mean_density"] == pytest.approx(0.25, abs=1e-6)
     together = referee_of(exam.truth, layout).read(answer, images=0).errors
     assert together["mean_density"] < 0.1
+
+
+def test_few_redshifts_are_read_one_by_one_and_cosmologies_by_halves(two_epochs):
+    """Ten matter densities, each at five redshifts."""
+    grid = np.array([(m, z) for m in np.linspace(0.2, 0.4, 10) for z in (0.0, 0.5, 1.0, 1.5, 2.0)])
+    theory = replace(two_epochs, parameters=grid)
+    found = corners(theory, np.arange(len(grid)))
+    kinds = set(zip(found.tolist(), grid[:, 1], grid[:, 0] > 0.3, strict=True))
+    assert len(set(found.tolist())) == len(kinds) == 10
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "lpt"])

@@ -14,6 +14,7 @@ import torch
 
 from cosmogan.cosmology import Cosmology, linear_power
 from cosmogan.errors import (
+    CheckpointError,
     LayoutError,
     RecipeError,
     ResourceError,
@@ -238,6 +239,15 @@ def test_a_training_that_was_begun_keeps_its_theory(folder, monkeypatch):
         gather(recipe(gamma=3.0), folder)
 
 
+@pytest.mark.parametrize("part", ["predictor", "checkpoints"])
+def test_a_folder_of_another_training_is_refused_before_anything_is_made(folder, monkeypatch, part):
+    path = folder / "run" / part / "checkpoint-000000000040.safetensors"
+    checkpoint.save(path, {"x": torch.zeros(1)}, {"identity": "another"})
+    monkeypatch.setattr(run, "gather", None)
+    with pytest.raises(CheckpointError, match=f"by another version; .* delete {folder / 'run'}"):
+        train(recipe(), folder)
+
+
 @pytest.mark.parametrize(
     ("asked", "there", "given"),
     [
@@ -284,7 +294,7 @@ def test_boxes_are_displaced_on_the_cluster_and_the_loop_takes_them(
     [
         ({"complete": True}, None, False),
         ({"complete": False}, Stopped, True),
-        ({"error": "TrainingError", "message": "diverged"}, TrainingError, False),
+        ({"error": "TrainingError", "message": "another worker failed"}, TrainingError, True),
     ],
 )
 def test_boxes_stay_as_long_as_the_training_may_go_on(
