@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 import cosmogan
-from cosmogan.fields.files import whole_file
+from cosmogan.fields.files import clean_temporaries, whole_file
 from cosmogan.models.blocks import Convolution, ResidualBlock, activate, halve, space_to_depth
 from cosmogan.models.seeds import derive_seed
 
@@ -190,6 +190,7 @@ def emulated(run, slices, origin, seed):
     weights = hashlib.sha256((run / "run/weights.safetensors").read_bytes()).hexdigest()[:12]
     folder = run / f"emulated-for-regression-{weights}-{EVERY}-{seed}"
     folder.mkdir(exist_ok=True)
+    clean_temporaries(folder)
     origin = origin.copy()
     renamed = {s: derive_seed(seed, int(s), 11) for s in np.unique(origin["seed"])}
     origin["seed"] = origin["simulation"] = [renamed[s] for s in origin["seed"]]

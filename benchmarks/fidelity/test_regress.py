@@ -1,9 +1,13 @@
 """Who regresses is judged by what is put in."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+from benchmarks.fidelity import regress
 from benchmarks.fidelity.regress import Slices, answers, judge, learn
+from cosmogan.fields.layout import ORIGIN_DTYPE
 
 
 @pytest.fixture
@@ -50,3 +54,30 @@ def test_it_learns_what_a_field_shows(rng):
     away = answers(network, unseen) - unseen.parameters
     assert away[:, 0].std() < 0.1, "the first is seen"
     assert away[:, 1].std() > 0.2, "the second is not there to be seen"
+
+
+def test_boxes_that_are_there_are_not_emulated_again_and_each_field_finds_its_place(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/weights.safetensors").write_bytes(b"weights")
+    origin = np.zeros(12, ORIGIN_DTYPE)
+    origin["seed"] = np.arange(12) % 3
+    slices = Slices(np.zeros((12, 4, 4), np.float32), np.zeros(12), np.zeros((12, 2)))
+    made = []
+
+    def emulate(call):
+        path, _run, part, *_ = call
+        made.append(path)
+        np.save(path, np.broadcast_to(part["slab"][:, None, None], (len(part), 4, 4)))
+
+    monkeypatch.setattr(regress, "_emulate", emulate)
+    monkeypatch.setattr(regress, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    origin["slab"] = np.arange(12)
+    first = regress.emulated(tmp_path, slices, origin, seed=1)
+    np.testing.assert_array_equal(first.density[:, 0, 0], np.arange(12))
+    made[0].unlink()
+    again = regress.emulated(tmp_path, slices, origin, seed=1)
+    np.testing.assert_array_equal(again.density, first.density)
+    assert made == [*dict.fromkeys(made), made[0]]
+    assert len(made) == 4

@@ -3,7 +3,7 @@
 Two branches add up to one score. The first sees the field and a whitened copy, in which small
 scales have as much power as large ones, and the latent if it knows initial conditions; mean and scatter over the box
 of what it finds at each level, from fine to coarse, are weighed together, so that the texture of cells has a short way to the score, and what is alike all
-over a field and another elsewhere is noticed. They are standardised by mean and scatter over training fields, beside their latents, of what the network finds before its first step: from
+over a field and another elsewhere is noticed. They are standardised (`cosmogan.models.standard`) by what the network finds in training fields, beside their latents, before its first step: from
 field to field they differ by little. The second sees the `Summaries` of the field. Each has its own penalty on gradients (`cosmogan.models.losses`). Whitening, standards and summaries belong to the grid of the
 training fields, and so does the network.
 """

@@ -7,6 +7,8 @@ an error in any of them would be as much quieter, were the scatter that of all.
 import torch
 from torch import Tensor, nn
 
+from cosmogan.errors import LayoutError
+
 
 class Standard(nn.Module):
     """Mean and scatter of numbers over training fields.
@@ -16,7 +18,8 @@ class Standard(nn.Module):
     length : int
         Numbers of a field.
     conditions : int
-        Parameters that vary, [-1, 1] in the trained range: the mean is a polynomial of second degree in them.
+        Parameters that vary, [-1, 1] in the trained range: the mean is a polynomial of second degree in them, of first where the
+        training has fewer than two universes a coefficient, and a constant where it has too few for that.
     """
 
     trend: Tensor
@@ -35,15 +38,16 @@ class Standard(nn.Module):
 
         Raises
         ------
-        ValueError
-            If conditions are missing.
+        LayoutError
+            If there are not as many conditions.
         """
-        terms = self._terms(numbers, conditions).double()
         known = numbers.double()
-        trend = torch.linalg.lstsq(terms, known).solution
+        terms = self._terms(numbers, conditions).double()[:, : self._degrees(conditions)]
+        trend = torch.linalg.lstsq(terms, known, driver="gelsy").solution  # of any rank
         free = max(len(numbers) - len(trend), 1)
         scatter = ((known - terms @ trend).square().sum(0) / free).sqrt()
-        self.trend.copy_(trend)
+        self.trend.zero_()
+        self.trend[: len(trend)] = trend
         self.spread.copy_(scatter.clamp_min(least))
 
     def forward(self, numbers: Tensor, conditions: Tensor | None = None) -> Tensor:
@@ -54,13 +58,20 @@ class Standard(nn.Module):
 
     def _terms(self, numbers: Tensor, conditions: Tensor | None) -> Tensor:
         """Return 1, c_i and c_i c_j of each field, (n, terms)."""
-        one = numbers.new_ones(len(numbers), 1)
-        if not self.conditions:
-            return one
-        if conditions is None:
-            raise ValueError(
-                f"numbers of fields at {self.conditions} conditions, and none is given"
+        given = numbers.new_ones(len(numbers), 0) if conditions is None else conditions.to(numbers)
+        if given.shape != (len(numbers), self.conditions):
+            raise LayoutError(
+                f"conditions {tuple(given.shape)} of {len(numbers)} fields: "
+                f"give the {self.conditions} parameters that vary of each"
             )
-        known = torch.cat([one, conditions.to(numbers)], 1)
-        first, second = torch.triu_indices(self.conditions + 1, self.conditions + 1)
+        known = torch.cat([numbers.new_ones(len(numbers), 1), given], 1)
+        first, second = torch.triu_indices(*2 * known.shape[1:], device=numbers.device)
         return known[:, first] * known[:, second]
+
+    def _degrees(self, conditions: Tensor | None) -> int:
+        """Return how many coefficients, from the constant on, so many universes can fix."""
+        universes = 1 if conditions is None else len(torch.unique(conditions, dim=0))
+        linear, all_of_them = 1 + self.conditions, len(self.trend)
+        if universes >= 2 * all_of_them:
+            return all_of_them
+        return linear if universes >= linear else 1

@@ -73,7 +73,7 @@ def draw(reading: Reading, fields: NDArray[np.float32], referee: Referee) -> "Fi
 
     figure = Figure(figsize=(3 * SHOWN, 5.6), layout="constrained")
     places = figure.add_gridspec(2, SHOWN, height_ratios=(1, 0.9))
-    for number, field in enumerate(fields[spread(fields, SHOWN)]):  # of all boxes and redshifts
+    for number, field in enumerate(fields[spread(fields, SHOWN)]):  # of the whole exam
         panel = figure.add_subplot(places[0, number])
         cut = field if field.ndim == 2 else field[0]
         panel.imshow(np.log10(cut + 1e-2), cmap="inferno", vmin=-1.2, vmax=1.5, origin="lower")

@@ -34,7 +34,7 @@ READ = (
 RICH = ("power", "bispectrum")
 """Of these a few rich fields hold most: the mean is theirs alone. Of pairs, every field counts alike."""
 FEW = 8
-"""Values of a parameter, as of redshift, up to which each is read by itself."""
+"""Redshifts up to which each is read by itself."""
 _Rows = slice | NDArray[np.bool_]
 
 
@@ -107,12 +107,14 @@ class Exam:
 def corners(theory: Theory, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return in which corner of the trained range each row of the theory lies.
 
-    A parameter that has up to `FEW` values there counts by value, any other by the half of its range.
+    Of up to `FEW` redshifts each counts by itself, of any other parameter the halves of its range.
     """
     corner: NDArray[np.int64] = np.zeros(len(rows), np.int64)
     trained = theory.parameters[: theory.trained].T
-    for values, asked in zip(map(np.unique, trained), theory.parameters[rows].T, strict=True):
-        ends = values if len(values) <= FEW else values[[0, -1]]
+    known = zip(theory.names, map(np.unique, trained), theory.parameters[rows].T, strict=True)
+    for name, values, asked in known:
+        alone = name == "redshift" and len(values) <= FEW
+        ends = values if alone else values[[0, -1]]
         edges = (ends[1:] + ends[:-1]) / 2
         corner = corner * (len(edges) + 1) + np.searchsorted(edges, asked)
     return corner

@@ -104,7 +104,7 @@ def train(
                 displace(path, stopped=flag.exists)
             outcome = _fit(recipe, path, flag)
     flag.unlink(missing_ok=True)
-    if outcome.get("complete"):  # nobody will ask for them again
+    if outcome.get("complete") or outcome.get("error") == "TrainingError":  # nobody will go on
         shutil.rmtree(plan.boxes, ignore_errors=True)
     _raise(outcome, run)
     progress(*work_done(images, before, images))

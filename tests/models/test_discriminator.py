@@ -49,7 +49,7 @@ def test_the_score_is_the_sum_of_both_branches(make_discriminator, dimension, gr
     network = make_discriminator(grid, dimension=dimension, conditions=2)
     fields, conditions = coloured(4, grid, dimension), torch.randn(4, 2)
     parts = network.judge_field(fields, conditions) + network.judge_summaries(
-        network.summaries(fields), conditions
+        network.summaries(fields, None, conditions), conditions
     )
     torch.testing.assert_close(network(fields, conditions), parts)
 
@@ -154,7 +154,7 @@ def test_specks_are_soon_told_from_noise_of_the_same_power(make_discriminator, m
 def test_conditions_enter_both_branches_row_by_row(make_discriminator, branch):
     network = make_discriminator(16, conditions=2)
     fields, conditions = coloured(3, 16, 2), torch.randn(3, 2)
-    given = fields if branch == "judge_field" else network.summaries(fields)
+    given = fields if branch == "judge_field" else network.summaries(fields, None, conditions)
     before = getattr(network, branch)(given, conditions)
     conditions[1] += 1
     after = getattr(network, branch)(given, conditions)
@@ -212,7 +212,7 @@ def test_a_penalised_step_reaches_every_parameter(make_discriminator, dimension,
     network = make_discriminator(grid, dimension=dimension, conditions=1, latents=latents)
     real, generated = coloured(4, grid, dimension), coloured(4, grid, dimension, seed=1)
     if not latents:
-        network.fit(real)
+        network.fit(coloured(40, grid, dimension, seed=9), None, 2 * torch.rand(40, 1) - 1)
     known = [coloured(4, grid, dimension, seed=2 + i) for i in range(max(latents, 1))]
     given = torch.randn(4, 1), torch.cat(known, 1)
     judge(network, real, generated, *given, gamma=1.0, gamma_summaries=1.0).loss.backward()

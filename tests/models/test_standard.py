@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cosmogan.errors import LayoutError
 from cosmogan.models.standard import Standard
 
 
@@ -54,6 +55,17 @@ def test_scatter_is_that_about_the_trend(random):
     torch.testing.assert_close(found.std(0), torch.ones(3), rtol=0.15, atol=0)
 
 
+@pytest.mark.parametrize(("universes", "coefficients"), [(2, 1), (3, 3), (11, 3), (12, 6)])
+def test_few_universes_fix_few_coefficients(random, universes, coefficients):
+    """Forty fields of each do not make more of them."""
+    points = 2 * torch.rand(universes, 2, generator=random) - 1
+    asked = points.repeat(40, 1)
+    standard = fitted(torch.randn(len(asked), 3, generator=random), asked)
+    assert (standard.trend.abs().sum(1) > 0).tolist() == [True] * coefficients + [False] * (
+        6 - coefficients
+    )
+
+
 def test_few_fields_are_a_scale_and_no_scatter(random):
     """Fewer than there are terms."""
     asked = 2 * torch.rand(4, 3, generator=random) - 1
@@ -66,5 +78,7 @@ def test_few_fields_are_a_scale_and_no_scatter(random):
 def test_conditions_may_not_be_forgotten(random):
     asked = 2 * torch.rand(30, 1, generator=random) - 1
     numbers = torch.randn(30, 2, generator=random)
-    with pytest.raises(ValueError, match="1 conditions, and none is given"):
-        fitted(numbers, asked)(numbers)
+    standard = fitted(numbers, asked)
+    for wrong in (None, asked[:3], asked.repeat(1, 2)):
+        with pytest.raises(LayoutError, match="of 30 fields: give the 1 parameters that vary"):
+            standard(numbers, wrong)

@@ -12,7 +12,7 @@ from cosmogan.train.material import Material
 def material(tmp_path, base_plan, two_epochs, write_fields):
     """Of boxes whose fields are of one redshift and the other in turn."""
     sides = {
-        name: write_fields(tmp_path / f"{name}.fields", two_epochs, boxes=8, first=first)
+        name: write_fields(tmp_path / f"{name}.fields", two_epochs, boxes=16, first=first)
         for name, first in (("train", 0), ("validation", 50))
     }
     paths = {name: str(side.path) for name, side in sides.items()}
@@ -23,7 +23,7 @@ def test_one_in_so_many_of_the_sample_is_of_all_redshifts(material):
     """Also if it is one in as many as a redshift has in the data set."""
     found = material.conditions[:, 0]
     assert set(found.tolist()) == {-1.0, 1.0}
-    for every in range(2, 9):
+    for every in range(2, 7):
         assert set(found[::every].tolist()) == {-1.0, 1.0}, every
 
 

@@ -8,6 +8,7 @@ import torch
 
 from cosmogan.errors import TrainingError
 from cosmogan.fields.scaling import Scaling
+from cosmogan.models import discriminator
 from cosmogan.models.generator import GeneratorShape
 from cosmogan.models.latent import LatentShape, make_latent
 from cosmogan.models.orientation import orient, restore_orientation
@@ -224,8 +225,11 @@ def test_copies_are_sought_among_all_training_fields_up_to_many(plans, monkeypat
     assert len(begin(plans["lpt"], Place()).examiner.watch.training) == 7
 
 
-def test_summaries_are_standard_in_every_universe(plans, tmp_path, write_simulated, two_epochs):
+def test_what_judges_see_is_standard_in_every_universe(
+    plans, tmp_path, write_simulated, two_epochs, monkeypatch
+):
     """And not only in all together, where those of either redshift lie on one side."""
+    monkeypatch.setattr(discriminator, "STANDARD", 24)  # one in so many
     sides = [
         write_simulated(tmp_path / f"{name}.fields", two_epochs, boxes=boxes, first=first)
         for name, boxes, first in (("train", 3, 0), ("validation", 1, 9))
@@ -235,11 +239,15 @@ def test_summaries_are_standard_in_every_universe(plans, tmp_path, write_simulat
     loop, material = begin(plan, Place()), Material(plan)
     judge, fields = loop.networks.discriminator, to_tensor(material.sample, material.scaling)
     beside, asked = material.latents_of(loop.source, slice(None)), material.conditions
+    assert alikeness(fields, beside[:, :1]).mean() > 0.3, "each beside its own latent"
+    assert alikeness(fields, beside[:, :1].roll(1, 0)).mean() < 0.1
     every = judge.summaries(fields, beside, asked)
     pooled = Summaries(16, 2, material.scaling, guides=loop.source.guides)
     pooled.standardise(fields, lambda some: beside[some])
     for redshift in (-1, 1):
         here = asked[:, 0] == redshift
+        features = judge.standard(judge.features(fields, beside), asked)[here]
+        assert features.mean(0).abs().median() < 0.3
         own, apart = (x[here].mean(0).abs() for x in (every, pooled(fields, beside)))
         assert own.median() < 0.02
         assert own.mean() < apart.mean() / 5

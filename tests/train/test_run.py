@@ -294,7 +294,7 @@ def test_boxes_are_displaced_on_the_cluster_and_the_loop_takes_them(
     [
         ({"complete": True}, None, False),
         ({"complete": False}, Stopped, True),
-        ({"error": "TrainingError", "message": "another worker failed"}, TrainingError, True),
+        ({"error": "TrainingError", "message": "diverged"}, TrainingError, False),
     ],
 )
 def test_boxes_stay_as_long_as_the_training_may_go_on(
