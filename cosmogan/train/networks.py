@@ -61,7 +61,7 @@ class Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class Calibration:
     """Training fields by which the scales of a discriminator are fixed, in no order.
 
     Attributes
@@ -121,7 +121,7 @@ def build_networks(
     plan: Training,
     shape: GeneratorShape,
     scaling: Scaling,
-    sample: Sample,
+    calibration: Calibration,
     place: Place,
     guides: int = 0,
 ) -> Networks:
@@ -135,7 +135,7 @@ def build_networks(
         Of the generator.
     scaling : Scaling
         The training space.
-    sample : Sample
+    calibration : Calibration
         Training fields that fix the scales of the discriminator, and what belongs to them.
     place : Place
         Where the networks are to live. If it rounds, wide convolutions do while they learn; the averaged generator's never do.
@@ -144,15 +144,17 @@ def build_networks(
     """
     judge = DiscriminatorShape(
         dimension=shape.dimension,
-        grid=sample.fields.shape[-1],
+        grid=calibration.fields.shape[-1],
         widths=plan.discriminator_widths,
         conditions=shape.conditions,
-        latents=0 if sample.latents is None else shape.latents,
-        guides=0 if sample.latents is None else guides,
+        latents=0 if calibration.latents is None else shape.latents,
+        guides=0 if calibration.latents is None else guides,
     )
     torch.manual_seed(plan.seed)
     generator, discriminator = Generator(shape, scaling), Discriminator(judge, scaling)
-    discriminator.fit(to_tensor(sample.fields, scaling), sample.latents, sample.conditions)
+    discriminator.fit(
+        to_tensor(calibration.fields, scaling), calibration.latents, calibration.conditions
+    )
     networks = Networks(generator.to(place.device), discriminator.to(place.device))
     if place.rounded:
         round_convolutions(networks.generator)

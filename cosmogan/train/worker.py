@@ -33,7 +33,7 @@ from cosmogan.train.data import check_origins
 from cosmogan.train.examine import Examiner
 from cosmogan.train.feed import Feed
 from cosmogan.train.material import Material
-from cosmogan.train.networks import Sample, build_networks, generator_shape
+from cosmogan.train.networks import Calibration, build_networks, generator_shape
 from cosmogan.train.place import LogFile, Place, device_of, keep_memory, rounds
 from cosmogan.train.plan import Training
 from cosmogan.train.predict import Lesson
@@ -144,13 +144,13 @@ class Loop:
         self.checkpoints = Checkpoints(self.folder / GAME, plan, place)
         self.layout = material.layout
         self.source = material.source(shape, lesson.predictor if lesson else None)
-        sample = Sample(
+        calibration = Calibration(
             fields=material.sample,
             latents=partial(material.latents_of, self.source) if plan.paired else None,
             conditions=material.conditions if shape.conditions else None,
         )
         self.networks = build_networks(
-            plan, shape, material.scaling, sample, place, self.source.guides
+            plan, shape, material.scaling, calibration, place, self.source.guides
         )
         self.feed = Feed(plan, material.training, self.source, place)
         self.examiner = Examiner(plan, material, self.source, place.device) if place.first else None

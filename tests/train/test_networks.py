@@ -9,7 +9,7 @@ import torch
 from cosmogan.errors import LayoutError, TrainingError
 from cosmogan.fields.scaling import Scaling
 from cosmogan.models.blocks import Convolution
-from cosmogan.train.networks import Sample, build_networks, generator_shape
+from cosmogan.train.networks import Calibration, build_networks, generator_shape
 from cosmogan.train.place import Place
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,7 +31,7 @@ def build(base_plan, sides):
         plan = replace(base_plan, **changes)
         shape = generator_shape(plan, wanted, 1)
         scaling = Scaling.fit(given, plan.density_scale)
-        return build_networks(plan, shape, scaling, Sample(given), Place(rounded=rounded))
+        return build_networks(plan, shape, scaling, Calibration(given), Place(rounded=rounded))
 
     return make
 
