@@ -5,6 +5,7 @@ the trained ones get rows of their own (`Theory.with_rows`).
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,9 @@ from cosmogan.errors import RecipeError
 from cosmogan.mesh import window_transform
 
 LINE_OF_SIGHT = 512
-"""Wavenumbers of the projection integral, at least."""
+"""Wavenumbers of the projection integral, at least; those that lie evenly."""
+CLOSE, FINEST = 0.1, 1e-3
+"""Near zero they lie closer, by so much of themselves at most, down to so much of the even step: a large box has modes within one of those."""
 AT_A_TIME = 2**18
 """Wavevectors whose power is interpolated together."""
 K = np.geomspace(1e-4, 20, 600)
@@ -201,7 +204,10 @@ class Theory:
 
     def _line_of_sight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         points = max(LINE_OF_SIGHT, 8 * self.thickness)  # two between zeros of the window of a slab
-        edges = np.linspace(0, 6 * np.pi / self.cell_size, points + 1)
+        even = np.linspace(0, 6 * np.pi / self.cell_size, points + 1)
+        few = math.ceil(math.log(1 / (CLOSE * FINEST)) / math.log1p(CLOSE))
+        close = even[1] * np.geomspace(FINEST, 1 / CLOSE, few + 1)
+        edges = np.concatenate([[0.0], close, even[even > (1 + CLOSE / 2) * close[-1]]])
         z = (edges[1:] + edges[:-1]) / 2
         half = z * self.cell_size / 2
         slab = np.sin(self.thickness * half) / (self.thickness * np.sin(half))

@@ -74,7 +74,8 @@ def power_spectrum(
         nothing beyond half the Nyquist wavenumber.
     particles : float, optional
         How many equal particles were painted: the shot noise L^d / particles, aliased as `window`
-        does, is subtracted.
+        does, is subtracted. Slices that were painted in three dimensions and then averaged have less: the window
+        smooths along the line of sight too (CIC slabs one cell thick two thirds of it, two cells thick five sixths).
     workers : int
         Threads; the result does not depend on them.
 

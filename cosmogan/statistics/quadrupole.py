@@ -5,8 +5,8 @@ quadrupole,
 
     Q_ij = \sum_k P(k) (k_i k_j / k^2 - \delta_ij / d) / \sum_k P(k),
 
-in each shell. Its square, in units of what modes of equal power scatter by in a Gaussian field, (1 - 1/d) 2 / modes, is 1 for
-such fields, more where structures couple modes, and much more where whoever made the field prefers a direction: also one that is
+in each shell. Its square, in units of what M modes of equal power scatter by in a Gaussian field if they are many, (1 - 1/d) 2 / M, is
+M / (M + 2) for such fields (0.96 in the first default shell of a slice), more where structures couple modes, and much more where whoever made the field prefers a direction: also one that is
 drawn anew for every field, which no spectrum knows and no average over fields.
 """
 
@@ -42,7 +42,7 @@ def quadrupoles(fields: ArrayLike, box_size: float, edges: Edges | None = None) 
     k : (b,) ndarray
         Mean |k| of the modes of a shell [h/Mpc].
     squared : (n, b) ndarray
-        sum_ij Q_ij^2 over its mean for a Gaussian field; zero where a field has no power.
+        sum_ij Q_ij^2 over its mean for a Gaussian field of many modes; zero where a field has no power.
     modes : (b,) ndarray of int
         How many, Hermitian partners included.
 

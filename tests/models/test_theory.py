@@ -50,11 +50,14 @@ def test_white_theory_of_cubes_is_the_sum_of_aliases(make_theory):
     np.testing.assert_allclose(found, expected[1:, 1:, 1:], rtol=3e-2)  # aliases beyond the first
 
 
-@pytest.mark.parametrize("n", [1, 4, 12])
+@pytest.mark.parametrize(
+    ("n", "grid"), [(1, 64), (4, 64), (12, 64), (1, 256), (1, 512), (2, 512), (1, 2048)]
+)
 @pytest.mark.parametrize("thickness", [1, 4])
-def test_the_projection_is_the_integral_along_the_line_of_sight(make_theory, n, thickness):
+def test_the_projection_is_the_integral_along_the_line_of_sight(make_theory, n, grid, thickness):
+    """Also of the largest modes of large boxes, which lie between two even steps of it."""
     theory = make_theory(thickness=thickness, cell_size=3.0)
-    k, cell = n * 2 * np.pi / (64 * 3.0), 3.0
+    k, cell = n * 2 * np.pi / (grid * 3.0), 3.0
 
     z = np.linspace(0, 8 * np.pi / cell, 200_001)
     slab = np.abs(np.mean([np.exp(1j * z * cell * i) for i in range(thickness)], axis=0)) ** 2
