@@ -140,7 +140,7 @@ def as_rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
 
 
 def floor(pool: Sequence[Products], like: Floor, rng: np.random.Generator) -> Floor:
-    """Return how far apart the correlations of two draws of simulations are.
+    """Return how far apart the correlations of draws of simulations are.
 
     Parameters
     ----------
@@ -156,6 +156,7 @@ def floor(pool: Sequence[Products], like: Floor, rng: np.random.Generator) -> Fl
         products=np.concatenate([p.products for p in pool]),
     )
     counts = draw_sides(rng, like.splits, len(together), like.sizes)
-    first, second = (off_diagonal(correlation(together, side)) for side in counts)
-    off = np.abs(_over(first, second) - 1)
+    one, *taught, other = (off_diagonal(correlation(together, side)) for side in counts)
+    one = one + sum(taught) - len(taught) * off_diagonal(correlation(together))
+    off = np.abs(_over(one, other) - 1)
     return replace(like, median=float(np.median(off)), high=float(np.quantile(off, LEVEL)))

@@ -182,7 +182,7 @@ class Verdict:
     candidates : mapping of str to Candidate
         By name.
     floors : mapping of str to Floor
-        What two draws of simulations show, with the numbers of the subject's comparison.
+        What draws of simulations show, with the numbers of the subject's comparison.
     correlation : tuple of tuple of float
         Correlation matrix of ln P of the truth in the judged bins; empty if it has none.
     contests : tuple of Contest

@@ -2,8 +2,9 @@
 
 All of it resamples simulations, never fields. Three kinds of draws are made:
 
-* *floor*: two draws of simulations, as large as the comparison's own, that share none where the
-  pool is large enough; how far apart are they?
+* *floor*: two draws of simulations, as large as the sides of the comparison, that share none where the
+  pool is large enough, the first off by as much as a third, as large as the training set, if its error is owed;
+  how far apart are they?
 * *null*: truth and training are drawn anew, with replacement, from all simulations at hand, the
   candidate's fields from themselves, each about its own mean; how large does the largest studentised
   deviation get when nothing is wrong? Drawing from the pool keeps it calibrated at eight boxes; with
@@ -38,24 +39,25 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """How far apart two draws of simulations are: mean over judged bins of |ratio - 1|.
+    """How far apart draws of simulations are: mean over judged bins of |ratio - 1|.
 
     Attributes
     ----------
     median, high : float
         Median and 95th percentile over the splits.
     sizes : tuple of int
-        Simulations on the two sides of a split.
+        Simulations in the draws of a split: for the candidate, for what it learned from if it owes the error
+        of that, and for the truth.
     splits : int
         Random splits.
     disjoint : bool
-        Whether the two sides share no simulation; if the pool is too small they are drawn with
+        Whether the draws share no simulation; if the pool is too small they are drawn with
         replacement.
     """
 
     median: float
     high: float
-    sizes: tuple[int, int]
+    sizes: tuple[int, ...]
     splits: int
     disjoint: bool
 
@@ -104,8 +106,8 @@ def floors(
     Parameters
     ----------
     contrast : Contrast
-        Gives the pool and the sizes: a learned candidate is as good as another draw of as many
-        simulations as it learned from, any other as one of as many as it has itself.
+        Gives the pool and the sizes: a candidate is as good as another draw of as many simulations as it has boxes, and
+        if it learned, about the mean of as many as it learned from.
     groups : mapping of str to slice
         Columns of each statistic.
     splits : int
@@ -113,13 +115,15 @@ def floors(
     rng : Generator
         Where chance comes from.
     """
-    learned = contrast.candidate if contrast.training is None else contrast.training
-    sizes = (len(learned), len(contrast.truth))
+    learned = [] if contrast.training is None else [contrast.training]
+    sizes = tuple(map(len, (contrast.candidate, *learned, contrast.truth)))
     number = len(contrast.pool)
     disjoint = sum(sizes) <= number
-    first, second = draw_sides(rng, splits, number, sizes)
-    one, other = (estimate(contrast.pool, counts).value for counts in (first, second))
-    distances = mean_errors(contrast.ratios(one, other), groups)
+    one, *taught, other = (
+        estimate(contrast.pool, counts).value for counts in draw_sides(rng, splits, number, sizes)
+    )
+    off = sum(taught) - len(taught) * estimate(contrast.pool).value
+    distances = mean_errors(contrast.ratios(one + off, other), groups)
     return {
         name: Floor(
             median=float(np.median(distance)),

@@ -141,7 +141,10 @@ def write_report(
         As `cosmogan.compare.verdict.judge`.
     """
     setting = setting or Setting()
-    verdict = judge(candidates, truth, training=training, validation=validation, rules=rules)
+    known = list(candidates)[:1] if setting.pairs else []
+    verdict = judge(
+        candidates, truth, training=training, validation=validation, rules=rules, conditional=known
+    )
     simulated = [table for table in (training, validation, truth) if table is not None]
     tables = dict(candidates) if training is None else {**candidates, ANOTHER_DRAW: training}
     spent = costs(setting.timings, simulated, candidates[verdict.subject])

@@ -217,25 +217,24 @@ def draw_with_replacement(
 
 
 def draw_disjoint(
-    rng: np.random.Generator, resamples: int, simulations: int, sizes: tuple[int, int]
-) -> tuple[Array, Array]:
-    """Return counts of two draws that share no simulation, `sizes` large."""
+    rng: np.random.Generator, resamples: int, simulations: int, sizes: Sequence[int]
+) -> list[Array]:
+    """Return counts of draws that share no simulation, `sizes` large."""
     order = np.argsort(rng.random((resamples, simulations)), axis=1)
-    first, second = sizes
-    counts = np.zeros((2, resamples, simulations))
-    np.put_along_axis(counts[0], order[:, :first], 1.0, axis=1)
-    np.put_along_axis(counts[1], order[:, first : first + second], 1.0, axis=1)
-    return counts[0], counts[1]
+    drawn = np.split(order, np.cumsum(sizes), axis=1)[:-1]
+    counts = [np.zeros((resamples, simulations)) for _ in sizes]
+    for count, some in zip(counts, drawn, strict=True):
+        np.put_along_axis(count, some, 1.0, axis=1)
+    return counts
 
 
 def draw_sides(
-    rng: np.random.Generator, resamples: int, simulations: int, sizes: tuple[int, int]
-) -> tuple[Array, Array]:
-    """Return counts of two draws: disjoint if there are simulations enough, else with replacement."""
+    rng: np.random.Generator, resamples: int, simulations: int, sizes: Sequence[int]
+) -> list[Array]:
+    """Return counts of draws, `sizes` large: disjoint if there are simulations enough, else with replacement."""
     if sum(sizes) <= simulations:
         return draw_disjoint(rng, resamples, simulations, sizes)
-    one, two = (draw_with_replacement(rng, resamples, simulations, size) for size in sizes)
-    return one, two
+    return [draw_with_replacement(rng, resamples, simulations, size) for size in sizes]
 
 
 def _means(weights: Array, rows: Array, spread: float) -> tuple[Array, Array]:

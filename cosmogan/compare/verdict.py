@@ -7,7 +7,7 @@ the studentised deviation (Hall 1988). All bins together are judged by the large
 deviation against its own null, and each statistic stands beside its floor (`cosmogan.compare.floor`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,13 +69,15 @@ class _Court:
     counts: Array
     """(B, n) how often each resample draws each held-out simulation: the same for everyone."""
     rules: Rules
+    unowed: Collection[str]
+    """Candidates that owe no error of a training set."""
 
     def contrast(self, name: str, units: Units) -> Contrast:
         """Set a candidate against the truth; what learned owes the error of its training set."""
         return Contrast(
             candidate=units,
             truth=self.truth,
-            training=None if name in UNLEARNED else self.training,
+            training=None if name in self.unowed else self.training,
             pool=self.pool,
             signed=self._mark([y.signed for y in self.yardsticks]),
             scatter=self._mark([y.name == SCATTER for y in self.yardsticks]),
@@ -99,20 +101,24 @@ def judge(
     training: StatisticsTable | None = None,
     validation: StatisticsTable | None = None,
     rules: Rules | None = None,
+    conditional: Collection[str] = (),
 ) -> Verdict:
     """Judge candidates against held-out simulations.
 
     Parameters
     ----------
     candidates : mapping of str to StatisticsTable
-        By name, the one the verdict is about first. All but those in `UNLEARNED` owe the error of
-        the training simulations, and are set against those.
+        By name, the one the verdict is about first. All but those in `UNLEARNED`, and the conditional ones, owe the error
+        of the training simulations, and are set against those.
     truth : StatisticsTable
         The held-out simulations.
     training, validation : StatisticsTable, optional
         The other simulations. The training set is judged too, as `ANOTHER_DRAW` of simulations.
     rules : Rules, optional
         What is judged and how strictly.
+    conditional : collection of str
+        Candidates that make fields from initial conditions: they learned what belongs to those, and not how these scatter, so
+        that the cosmic variance of the training simulations is none of theirs.
 
     Raises
     ------
@@ -128,7 +134,7 @@ def judge(
     simulated = {name: table for name, table in optional.items() if table is not None}
     check_comparable(candidates, truth, simulated)
     yardsticks = make_yardsticks(truth, rules)
-    court = _convene(truth, simulated, yardsticks, rules)
+    court = _convene(truth, simulated, yardsticks, rules, (*UNLEARNED, *conditional))
     judged = {name: _units(table, yardsticks) for name, table in candidates.items()}
     if court.training is not None:
         judged[ANOTHER_DRAW] = court.training
@@ -165,6 +171,7 @@ def _convene(
     simulated: Mapping[str, StatisticsTable],
     yardsticks: Sequence[Yardstick],
     rules: Rules,
+    unowed: Collection[str],
 ) -> _Court:
     held_out = _units(truth, yardsticks)
     others = {name: _units(table, yardsticks) for name, table in simulated.items()}
@@ -176,6 +183,7 @@ def _convene(
         yardsticks=yardsticks,
         counts=draw_with_replacement(rng, floor.RESAMPLES, len(held_out)),
         rules=rules,
+        unowed=unowed,
     )
 
 
@@ -206,7 +214,7 @@ def _correlated(
     return correlations.weigh(
         products[_TRAINING if name == ANOTHER_DRAW else name],
         products[_TRUTH],
-        None if name in UNLEARNED else products.get(_TRAINING),
+        None if name in court.unowed else products.get(_TRAINING),
         court.chance(6, number),
         floor.RESAMPLES,
     )

@@ -77,12 +77,19 @@ def test_the_verdict_tells_an_emulator_whose_bins_vary_alone(run):
 
 
 def test_what_learned_owes_the_error_of_its_training_set(run):
+    """Unless it makes fields from initial conditions: then it is as if there were none."""
     widths = []
-    for training in (run["train"], None):
-        verdict = judge({"emulated": run["emulated"]}, run["test"], training=training)
+    for training, known in ((run["train"], ()), (run["train"], ("emulated",)), (None, ())):
+        verdict = judge(
+            {"emulated": run["emulated"]}, run["test"], training=training, conditional=known
+        )
         ratio = verdict.about.correlation.ratio
-        widths.append(ratio.high - ratio.low)
-    assert widths[0] > widths[1]
+        bins = verdict.about.results["power"].bins
+        widths.append([ratio.high - ratio.low, bins[0].high - bins[0].low])
+        assert verdict.about.learned == (training is not None and not known)
+    owing, conditional, alone = np.array(widths)
+    assert (owing > conditional).all()
+    np.testing.assert_array_equal(conditional, alone)
 
 
 def test_simulations_that_do_not_vary_have_no_correlation_and_break_nothing(run):

@@ -66,5 +66,6 @@ def test_the_verdict_is_plain_json_without_nan(run, tmp_path):
     assert (content["a"], content["b"], content["c"]) == (2.5, [1.0, None, None], [3, "x"])
     power = content["candidates"]["emulated"]["results"]["power"]
     assert power["bins"][0]["ratio"] == verdict.about.results["power"].bins[0].ratio
-    assert content["floors"]["power"]["sizes"] == [16, 8]
+    made = verdict.about.simulations
+    assert content["floors"]["power"]["sizes"] == [made, 16, 8]
     assert list(tmp_path.iterdir()) == [path]

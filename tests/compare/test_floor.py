@@ -52,13 +52,26 @@ def another_draw_alarms(universe):
     return alarm(contrast(training, truth, None, [training, validation]), universe.rng)
 
 
+def conditional_alarms(universe):
+    """Of who owes no training set: its boxes start from initial conditions that nobody has seen."""
+    training, validation, truth = (universe.simulations(n) for n in (16, 4, 8))
+    return alarm(
+        contrast(universe.simulations(40), truth, None, [training, validation]), universe.rng
+    )
+
+
 def lone_pair_alarms(universe):
     return alarm(contrast(universe.simulations(20), universe.simulations(8)), universe.rng)
 
 
 @pytest.mark.parametrize(
     ("comparison", "fewest"),
-    [(memoriser_alarms, 4), (another_draw_alarms, 2), (lone_pair_alarms, 0)],
+    [
+        (memoriser_alarms, 4),
+        (another_draw_alarms, 2),
+        (conditional_alarms, 2),
+        (lone_pair_alarms, 0),
+    ],
 )
 def test_a_perfect_emulator_is_accused_in_one_case_of_twenty(universe, comparison, fewest):
     """Of 250 comparisons 12.5 +- 3.4 alarm; the limits are those of three sigma.
@@ -134,20 +147,27 @@ def gaussian_units(rng, simulations, bins=400, scatter=0.05):
     return Units(means=rows, logs=nothing, squares=nothing, fields=simulations)
 
 
-def plain_contrast(candidate, truth, pool):
+def plain_contrast(candidate, truth, pool, training=None):
     bins = np.zeros(truth.means.shape[1], dtype=bool)
     return Contrast(
-        candidate=candidate, truth=truth, training=None, pool=pool, signed=bins, scatter=bins
+        candidate=candidate, truth=truth, training=training, pool=pool, signed=bins, scatter=bins
     )
 
 
-@pytest.mark.parametrize(("sizes", "disjoint"), [((12, 4), True), ((60, 8), False)])
-def test_the_floor_is_the_deviation_of_two_draws_of_these_sizes(sizes, disjoint):
+@pytest.mark.parametrize(
+    ("sizes", "disjoint"),
+    [((12, 4), True), ((60, 8), False), ((12, 6, 4), True), ((60, 16, 8), False)],
+)
+def test_the_floor_is_the_deviation_of_draws_of_these_sizes(sizes, disjoint):
+    """Candidate, training if its error is owed, and truth: all three errors add up."""
     rng = np.random.default_rng(2)
-    one, other = (gaussian_units(rng, n) for n in sizes)
-    pool = join([one, other]) if disjoint else gaussian_units(rng, 40)
-    found = floor.floors(plain_contrast(one, other, pool), {"power": slice(0, 400)}, 500, rng)
-    expected = np.sqrt(2 / np.pi) * 0.05 * np.sqrt(1 / sizes[0] + 1 / sizes[1])
+    one, *training, other = (gaussian_units(rng, n) for n in sizes)
+    pool = join([one, *training, other]) if disjoint else gaussian_units(rng, 40)
+    contrast = plain_contrast(one, other, pool, *training)
+    found = floor.floors(contrast, {"power": slice(0, 400)}, 500, rng)
+    # the mean of all is known as well as the pool is large, and is no error of a part of it
+    known = len(training) / len(pool) if disjoint else 0
+    expected = np.sqrt(2 / np.pi) * 0.05 * np.sqrt(sum(1 / size for size in sizes) - known)
     # the pool's own scatter is known to some per cent, 400 bins being independent
     assert found["power"].median == pytest.approx(expected, rel=0.07)
     assert found["power"].median < found["power"].high < 1.3 * expected

@@ -87,8 +87,9 @@ def test_draws_with_replacement_have_the_size_asked_for(universe, size):
 
 
 def test_disjoint_draws_share_no_simulation(universe):
-    first, second = units.draw_disjoint(universe.rng, 40, 10, (4, 5))
+    first, second, third = units.draw_disjoint(universe.rng, 40, 10, (4, 3, 2))
     assert (first.sum(axis=1) == 4).all()
-    assert (second.sum(axis=1) == 5).all()
-    assert not (first * second).any()
+    assert (second.sum(axis=1) == 3).all()
+    assert (third.sum(axis=1) == 2).all()
+    assert (first + second + third).max() == 1
     assert len({tuple(row) for row in first}) > 20
