@@ -29,6 +29,11 @@ RATIOS = {
     "mean density ratio": ("ensemble mean density", (0.99, 1.01), "mean_density"),
     "scatter ratio": ("scatter of ln P", (0.85, 1.18), "scatter"),
     "correlation ratio": ("correlations of P, off the diagonal", (0.85, 1.15), "correlation"),
+    "correlation ratio over own means": (
+        "the same of slices over the square of their mean",
+        (0.85, 1.15),
+        "own_correlation",
+    ),
 }
 """Ratios to the held-out simulations, what passes, and whose floor is known."""
 SIDES = (("emulated", "train", ""), ("counterparts", "between", ", box by box"))

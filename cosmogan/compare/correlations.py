@@ -8,9 +8,12 @@ that of single fields, with simulations as the unit of every resample::
 
 One number stands for it, the mean of R_ij over all pairs of different bins, and its ratio to that of the
 simulations is judged. (Armijo, Thiele & Liu 2026, arXiv:2601.20669, find it a quarter low in flows.)
+
+P is of the density over the mean of the whole box, so a slice of mean density m has a factor m^2 in all its bins, which alone correlates them
+nearly as much as growth does. Two more numbers tell that apart: the same of ln (P / m^2), and the scatter of ln m.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,19 +24,23 @@ from cosmogan.compare.floor import Floor, Measured, measured
 from cosmogan.compare.units import Array, draw_sides, draw_with_replacement
 from cosmogan.statistics.table import StatisticsTable, average
 
+CORRELATION, OWN_CORRELATION, MEAN_SCATTER = "correlation", "own_correlation", "mean_scatter"
+"""Keys of the numbers: of ln P, of ln (P / m^2), and the scatter of ln m."""
+ALIKE = 1e-4
+"""Scatter of ln m below which fields have one mean density, as cubes have."""
 _TINY = 1e-100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Products:
-    """Means over the fields of each of n simulations of ln P in p bins, and of its products.
+    """Means over the fields of each of n simulations of ln P in p bins and of ln m, and of their products.
 
     Attributes
     ----------
-    logs : (n, p) ndarray of float64
-        Of ln P.
-    products : (n, p, p) ndarray of float64
-        Of the products of two bins.
+    logs : (n, p + 1) ndarray of float64
+        Of ln P, and last of the logarithm of the mean density m.
+    products : (n, p + 1, p + 1) ndarray of float64
+        Of the products of two of them.
     """
 
     logs: Array
@@ -41,6 +48,12 @@ class Products:
 
     def __len__(self) -> int:
         return int(self.logs.shape[0])
+
+    @property
+    def numbers(self) -> list[str]:
+        """Keys of the numbers that say something of such fields."""
+        varied = bool(NUMBERS[MEAN_SCATTER](covariance(self))[0] > ALIKE)
+        return list(NUMBERS) if varied else [CORRELATION]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,26 +63,29 @@ class Correlated:
     Attributes
     ----------
     matrix : tuple of tuple of float
-        R, row by row.
-    ratio : Measured
-        Its mean off-diagonal element over that of the simulations.
+        R of ln P, row by row.
+    ratios : mapping of str to Measured
+        Each of the numbers over that of the simulations.
     """
 
     matrix: tuple[tuple[float, ...], ...]
-    ratio: Measured
+    ratios: Mapping[str, Measured]
 
 
 def multiply(table: StatisticsTable, columns: NDArray[np.intp]) -> Products:
-    """Average ln P and its products over each simulation of a table, in some bins of the power."""
+    """Average ln P, in some bins, ln m and their products over each simulation of a table."""
     logs = np.log(np.maximum(table["power"].samples[:, columns], _TINY))
+    known = table.statistics.get("mean_density")
+    mean = np.ones((len(logs), 1)) if known is None else known.samples[:, :1]
+    logs = np.concatenate([logs, np.log(np.maximum(mean, _TINY))], axis=1)
     pairs = (logs[:, :, None] * logs[:, None, :]).reshape(len(logs), -1)
     products = average(pairs, table.simulation)
-    bins = logs.shape[1]
-    return Products(logs=average(logs, table.simulation), products=products.reshape(-1, bins, bins))
+    size = logs.shape[1]
+    return Products(logs=average(logs, table.simulation), products=products.reshape(-1, size, size))
 
 
-def correlation(of: Products, counts: Array | None = None) -> Array:
-    """Return the correlation matrices (B, p, p) of B resamples of the simulations.
+def covariance(of: Products, counts: Array | None = None) -> Array:
+    """Return the covariance matrices (B, p + 1, p + 1) of ln P and ln m of B resamples of the simulations.
 
     Parameters
     ----------
@@ -82,10 +98,13 @@ def correlation(of: Products, counts: Array | None = None) -> Array:
     weights = weights / weights.sum(axis=1, keepdims=True)
     mean = weights @ of.logs
     second = np.einsum("bn,nij->bij", weights, of.products, optimize=True)
-    covariance = second - mean[:, :, None] * mean[:, None, :]
-    scatter = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), _TINY))
-    matrix: Array = covariance / (scatter[:, :, None] * scatter[:, None, :])
-    return matrix
+    found: Array = second - mean[:, :, None] * mean[:, None, :]
+    return found
+
+
+def correlation(of: Products, counts: Array | None = None) -> Array:
+    """Return the correlation matrices (B, p, p) of ln P of B resamples of the simulations, as `covariance`."""
+    return _normalise(covariance(of, counts)[:, :-1, :-1])
 
 
 def off_diagonal(matrix: Array) -> Array:
@@ -94,6 +113,28 @@ def off_diagonal(matrix: Array) -> Array:
     trace = np.trace(matrix, axis1=-2, axis2=-1)
     mean: Array = (matrix.sum(axis=(-2, -1)) - trace) / (bins * (bins - 1))
     return mean
+
+
+def _normalise(covariances: Array) -> Array:
+    scatter = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), _TINY))
+    matrix: Array = covariances / (scatter[:, :, None] * scatter[:, None, :])
+    return matrix
+
+
+def _own(covariances: Array) -> Array:
+    """Return the covariance (B, p, p) of ln (P / m^2) from that of ln P and ln m."""
+    bins = covariances.shape[-1] - 1
+    over_mean = np.concatenate([np.eye(bins), np.full((bins, 1), -2.0)], axis=1)
+    own: Array = over_mean @ covariances @ over_mean.T
+    return own
+
+
+NUMBERS: Mapping[str, Callable[[Array], Array]] = {
+    CORRELATION: lambda c: off_diagonal(_normalise(c[:, :-1, :-1])),
+    OWN_CORRELATION: lambda c: off_diagonal(_normalise(_own(c))),
+    MEAN_SCATTER: lambda c: np.sqrt(np.maximum(c[:, -1, -1], 0.0)),
+}
+"""What is read off covariances (B, p + 1, p + 1), (B,) each."""
 
 
 def weigh(
@@ -117,15 +158,17 @@ def weigh(
         How many.
     """
     sides = [candidate, truth, *([] if training is None else [training])]
-    values = [float(off_diagonal(correlation(side))[0]) for side in sides]
-    draws = [
-        off_diagonal(correlation(side, draw_with_replacement(rng, resamples, len(side))))
-        for side in sides
-    ]
-    above = draws[0] if training is None else draws[0] + draws[2] - values[2]
-    value, resampled = _over(np.array(values[0]), np.array(values[1])), _over(above, draws[1])
-    ratio = measured(float(value), resampled, min(map(len, sides)))
-    return Correlated(matrix=as_rows(correlation(candidate)[0]), ratio=ratio)
+    values = [covariance(side) for side in sides]
+    draws = [covariance(side, draw_with_replacement(rng, resamples, len(side))) for side in sides]
+    ratios = {}
+    for name in truth.numbers:
+        number = NUMBERS[name]
+        above, below, *owed = map(number, draws)
+        for drawn, of in zip(owed, values[2:], strict=True):
+            above = above + drawn - number(of)
+        value = _over(number(values[0]), number(values[1]))[0]
+        ratios[name] = measured(float(value), _over(above, below), min(map(len, sides)))
+    return Correlated(matrix=as_rows(correlation(candidate)[0]), ratios=ratios)
 
 
 def _over(above: Array, below: Array) -> Array:
@@ -139,13 +182,13 @@ def as_rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, matrix.tolist()))
 
 
-def floor(pool: Sequence[Products], like: Floor, rng: np.random.Generator) -> Floor:
-    """Return how far apart the correlations of draws of simulations are.
+def floors(pool: Sequence[Products], like: Floor, rng: np.random.Generator) -> dict[str, Floor]:
+    """Return how far apart the numbers of draws of simulations are, by key.
 
     Parameters
     ----------
     pool : sequence of Products
-        All simulations at hand.
+        All simulations at hand, the truth first.
     like : Floor
         Gives the sizes of the draws, how many, and whether they share simulations.
     rng : Generator
@@ -156,7 +199,14 @@ def floor(pool: Sequence[Products], like: Floor, rng: np.random.Generator) -> Fl
         products=np.concatenate([p.products for p in pool]),
     )
     counts = draw_sides(rng, like.splits, len(together), like.sizes)
-    one, *taught, other = (off_diagonal(correlation(together, side)) for side in counts)
-    one = one + sum(taught) - len(taught) * off_diagonal(correlation(together))
-    off = np.abs(_over(one, other) - 1)
-    return replace(like, median=float(np.median(off)), high=float(np.quantile(off, LEVEL)))
+    drawn, known = [covariance(together, side) for side in counts], covariance(together)
+    found = {}
+    for name in pool[0].numbers:
+        number = NUMBERS[name]
+        one, *taught, other = map(number, drawn)
+        one = one + sum(taught) - len(taught) * number(known)
+        off = np.abs(_over(one, other) - 1)
+        found[name] = replace(
+            like, median=float(np.median(off)), high=float(np.quantile(off, LEVEL))
+        )
+    return found

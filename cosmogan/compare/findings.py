@@ -121,7 +121,8 @@ class Candidate:
     overall : Largest
         All bins together.
     scorecard : tuple of Score
-        Mean error of P, scatter ratio, ratio of the correlations of P, mean density ratio.
+        Mean error of P, scatter ratio, mean density ratio; of slices the ratios of the correlations of P and of P over the square of their mean
+        density, and of the scatter of that.
     correlation : Correlated or None
         How the bins of P vary together; None if P is not judged in two bins at least.
     """

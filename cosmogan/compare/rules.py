@@ -39,7 +39,10 @@ class Rules:
         Lowest and highest passing ratio of the scatter of ln P over fields, and of the spread of draws
         from the same initial conditions.
     correlation : tuple of float
-        Lowest and highest passing ratio of the mean off-diagonal correlation of ln P.
+        Lowest and highest passing ratio of the mean off-diagonal correlation of ln P, and of ln (P / m^2) with the mean
+        density m of a slice.
+    means : tuple of float
+        Lowest and highest passing ratio of the scatter of ln m.
     k_max : float
         Largest wavenumber judged [Nyquist wavenumber].
     pdf_share : float
@@ -74,6 +77,7 @@ class Rules:
     )
     scatter: tuple[float, float] = (0.7, 1.4)
     correlation: tuple[float, float] = (0.85, 1.15)
+    means: tuple[float, float] = (0.85, 1.18)
     k_max: float = 0.7
     pdf_share: float = 0.01
     samples: bool = True

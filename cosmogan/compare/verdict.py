@@ -52,8 +52,6 @@ UNLEARNED = (*IGNORANT, ANOTHER_DRAW)
 CONTESTS = ("reduced_bispectrum", "pdf_smoothed")
 """Statistics on which a network must beat what knows nothing, or it learnt nothing: the bispectrum
 field by field, since a few simulations cannot tell its mean (`cosmogan.statistics.bispectrum`)."""
-CORRELATION = "correlation"
-"""Key of the floor of the correlations of P."""
 _TRUTH, _TRAINING = "held-out simulations", "training simulations"
 _VALIDATION = "validation simulations"
 
@@ -145,7 +143,7 @@ def judge(
     if products:
         pool = [products[_TRUTH], *(products[name] for name in simulated)]
         like = next(iter(drawn.values()))
-        drawn[CORRELATION] = correlations.floor(pool, like, court.chance(5))
+        drawn |= correlations.floors(pool, like, court.chance(5))
     return Verdict(
         subject=subject,
         truth=truth.source,
@@ -242,7 +240,7 @@ def _judge_one(
         overall=locate(floor.overall(contrast.deviation, null), court.yardsticks),
         scorecard=(
             *_scorecard(results, contrast, resampled, at),
-            *([] if correlated is None else [_correlationscore(correlated, court.rules)]),
+            *([] if correlated is None else _correlationscores(correlated, court.rules)),
         ),
         correlation=correlated,
     )
@@ -280,8 +278,13 @@ def _scorecard(
     return scores
 
 
-def _correlationscore(correlated: Correlated, rules: Rules) -> Score:
-    return score("correlation ratio", correlated.ratio, rules.correlation)
+def _correlationscores(correlated: Correlated, rules: Rules) -> list[Score]:
+    passes = {
+        correlations.CORRELATION: ("correlation ratio", rules.correlation),
+        correlations.OWN_CORRELATION: ("correlation ratio over own means", rules.correlation),
+        correlations.MEAN_SCATTER: ("scatter ratio of means", rules.means),
+    }
+    return [score(passes[n][0], ratio, passes[n][1]) for n, ratio in correlated.ratios.items()]
 
 
 def _geometric_mean(ratio: Array) -> Array:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from cosmogan.compare import correlations
-from cosmogan.compare.findings import CANNOT_TELL, FAIL, PASS
+from cosmogan.compare.correlations import CORRELATION, MEAN_SCATTER, OWN_CORRELATION
+from cosmogan.compare.findings import CANNOT_TELL, FAIL, PASS, conclude
 from cosmogan.compare.matrices import matrices_figure
-from cosmogan.compare.verdict import CORRELATION, judge
-from tests.compare.conftest import changed, table
+from cosmogan.compare.verdict import judge
+from tests.compare.conftest import K, changed, table
 
 BINS = 5
 
@@ -50,12 +51,64 @@ def test_the_mean_off_the_diagonal_is_what_the_bins_share(rng, common):
     assert found == pytest.approx(common, abs=3 * (1 - common**2) / np.sqrt(4000))
 
 
+def slices(rng, boxes, count, common, scatter, first=0):
+    """Return slices whose mean density m scatters: P has a factor m^2, and of the rest bins share a part `common` of their variance."""
+    number = boxes * count
+    shared = np.sqrt(common) * rng.standard_normal((number, 1))
+    own = np.sqrt(1 - common) * rng.standard_normal((number, K.size))
+    mean = np.exp(scatter * rng.standard_normal((number, 1)))
+    power = np.exp(0.3 * (shared + own)) * mean**2
+    return table({"power": power, "mean_density": mean}, first + np.repeat(np.arange(boxes), count))
+
+
+def read(products):
+    covariance = correlations.covariance(products)
+    return {name: float(correlations.NUMBERS[name](covariance)[0]) for name in products.numbers}
+
+
+def test_the_mean_of_a_slice_moves_all_its_bins_and_not_those_over_it(rng):
+    """ln P scatters by .3 in the bins and by 2 x .3 with the mean: of the variance .8 is shared by all, and of the rest .2."""
+    found = read(correlations.multiply(slices(rng, 400, 10, 0.2, 0.3), np.arange(K.size)))
+    assert found[CORRELATION] == pytest.approx(0.8 + 0.2 * 0.2, abs=0.02)
+    assert found[OWN_CORRELATION] == pytest.approx(0.2, abs=0.05)
+    assert found[MEAN_SCATTER] == pytest.approx(0.3, rel=0.05)
+
+
+def test_fields_of_one_mean_density_have_no_other_numbers(rng):
+    whole = correlations.multiply(samples(rng, 20, 10, 0.2), np.arange(BINS))
+    assert whole.numbers == [CORRELATION]
+    sides = [correlations.multiply(slices(rng, 20, 10, 0.2, s), np.arange(BINS)) for s in (0, 1e-6)]
+    assert [side.numbers for side in sides] == [[CORRELATION]] * 2
+
+
+@pytest.mark.parametrize(
+    ("exponent", "wrong"),
+    [(-2, ["correlation ratio", "scatter ratio"]), (0, ["correlation ratio over own means"])],
+)
+def test_slices_that_all_have_the_mean_of_their_box_fail(rng, exponent, wrong):
+    """Also if their power is right, or right for that mean: what it would have moved is then elsewhere."""
+    truth, training, made = (
+        slices(rng, boxes, 12, 0.2, 0.3, first)
+        for boxes, first in ((20, 100), (20, 200), (30, 300))
+    )
+    mean = made["mean_density"].samples
+    power = made["power"].samples * mean**exponent
+    flat = changed(made, mean_density=np.ones_like(mean), power=power)
+    for candidate, failed in ((made, set()), (flat, {"scatter ratio of means", *wrong})):
+        verdict = judge({"emulated": candidate}, truth, training=training)
+        scores = {s.name: s.outcome for s in verdict.about.scorecard}
+        assert {name for name in scores if scores[name] == FAIL} == failed
+        assert (conclude(verdict.about, []) == FAIL) == bool(failed)
+    for key in (CORRELATION, OWN_CORRELATION, MEAN_SCATTER):
+        assert 0 < verdict.floors[key].median < verdict.floors[key].high
+
+
 def test_the_interval_of_the_ratio_covers_it(rng):
     inside = 0
     for _ in range(100):
         sides = [samples(rng, n, 6, c) for n, c in ((20, 0.3), (12, 0.6))]
         one, two = (correlations.multiply(side, np.arange(BINS)) for side in sides)
-        ratio = correlations.weigh(one, two, None, rng, 200).ratio
+        ratio = correlations.weigh(one, two, None, rng, 200).ratios[CORRELATION]
         inside += ratio.low <= 0.5 <= ratio.high
     # 95 +- 2.2, and some per cent less or more for the skewness of a ratio of few simulations
     assert 86 <= inside <= 100
@@ -83,7 +136,7 @@ def test_what_learned_owes_the_error_of_its_training_set(run):
         verdict = judge(
             {"emulated": run["emulated"]}, run["test"], training=training, conditional=known
         )
-        ratio = verdict.about.correlation.ratio
+        ratio = verdict.about.correlation.ratios[CORRELATION]
         bins = verdict.about.results["power"].bins
         widths.append([ratio.high - ratio.low, bins[0].high - bins[0].low])
         assert verdict.about.learned == (training is not None and not known)
