@@ -19,6 +19,7 @@ from cosmogan.models.theory import Theory
 
 MEMORY = 2**30
 """Colours are kept up to so many bytes."""
+_ROUNDS = 5
 
 
 class GaussianLatent:
@@ -81,7 +82,7 @@ class Colour:
 
 
 def gaussian_colour(theory: Theory, row: int, grid: int) -> Colour:
-    """Return the spectrum of g for which exp(g - <g^2>/2) has the theory's power.
+    """Return the spectrum of g for which exp(g - <g^2>/2) has the theory's power, and of slices the scatter of their mean too.
 
     Parameters
     ----------
@@ -94,16 +95,19 @@ def gaussian_colour(theory: Theory, row: int, grid: int) -> Colour:
 
     Notes
     -----
-    xi_G = ln(1 + xi); modes in which its transform is negative get no power.
+    xi_G = ln(1 + xi); modes in which its transform is negative get no power. If that is the mode of the whole box, as it is for cubes,
+    whose mean does not scatter, exp(xi_G) is too large by a factor f, and xi is taken smaller by as much beforehand.
     """
     d, cell = theory.dimension, theory.cell_size
     power = theory.field_power(row, _wavevectors(grid, cell, d))
-    power[(0,) * d] = 0.0
+    power[(0,) * d] = theory.mean_power(row, grid * cell)
     shape = (grid,) * d
     axes = tuple(range(d))
     correlation = scipy.fft.irfftn(power, s=shape, axes=axes) / cell**d
-    transformed = scipy.fft.rfftn(np.log1p(correlation), axes=axes).real
-    transformed[(0,) * d] = 0.0
+    smaller = 1.0
+    for _ in range(_ROUNDS):
+        transformed = scipy.fft.rfftn(np.log1p(smaller * correlation), axes=axes).real
+        smaller = float(np.exp(min(transformed[(0,) * d] / grid**d, 0.0)))
     amplitude = np.sqrt(np.maximum(transformed, 0.0))
     amplitude[_nyquist(grid, d)] = 0.0
     variance = float(scipy.fft.irfftn(amplitude**2, s=shape, axes=axes)[(0,) * d])

@@ -190,6 +190,42 @@ class Theory:
             total = total + window * self._unwindowed(row, squared)
         return total
 
+    def mean_power(self, row: int, box_size: float) -> float:
+        """Return the power of the mean density of the slices of a periodic box; 0 for cubes, which have the mean of theirs.
+
+        Parameters
+        ----------
+        row : int
+            Which spectrum.
+        box_size : float
+            Side L of the box [Mpc/h]: only its own modes along the line of sight, n 2 pi / L with n > 0, move a slice.
+
+        Returns
+        -------
+        float
+            L^2 <(m - 1)^2> for mean densities m over that of the box [(Mpc/h)^2], where `field_power` has the other modes.
+        """
+        if self.dimension == 3:
+            return 0.0
+        fundamental = 2 * np.pi / box_size
+        count = math.ceil(self._farthest / fundamental)
+        z: NDArray[np.float64] = fundamental * np.arange(1, count, dtype=np.float64)
+        power = self._interpolate(row, z**2) * self._seen(z)
+        return float(power.sum() * 2 / box_size)
+
+    @property
+    def _farthest(self) -> float:
+        """Largest wavenumber along the line of sight [h/Mpc]."""
+        return 6 * np.pi / self.cell_size
+
+    def _seen(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return which share of the power at wavenumbers along the line of sight a slice has."""
+        half = z * self.cell_size / 2
+        slab = np.sin(self.thickness * half) / (self.thickness * np.sin(half))
+        window = window_transform([z], self.cell_size, self.window) ** 2
+        share: NDArray[np.float64] = window * slab**2
+        return share
+
     def _unwindowed(self, row: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.dimension == 3:
             return self._interpolate(row, squared)
@@ -204,15 +240,12 @@ class Theory:
 
     def _line_of_sight(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         points = max(LINE_OF_SIGHT, 8 * self.thickness)  # two between zeros of the window of a slab
-        even = np.linspace(0, 6 * np.pi / self.cell_size, points + 1)
+        even = np.linspace(0, self._farthest, points + 1)
         few = math.ceil(math.log(1 / (CLOSE * FINEST)) / math.log1p(CLOSE))
         close = even[1] * np.geomspace(FINEST, 1 / CLOSE, few + 1)
         edges = np.concatenate([[0.0], close, even[even > (1 + CLOSE / 2) * close[-1]]])
         z = (edges[1:] + edges[:-1]) / 2
-        half = z * self.cell_size / 2
-        slab = np.sin(self.thickness * half) / (self.thickness * np.sin(half))
-        window = window_transform([z], self.cell_size, self.window) ** 2
-        return z, np.diff(edges) / np.pi * window * slab**2
+        return z, np.diff(edges) / np.pi * self._seen(z)
 
     def _interpolate(self, row: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
         logarithm = 0.5 * np.log(np.maximum(squared, self.k[0] ** 2))

@@ -167,7 +167,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     )
 
 
-NETWORKS = 7
+NETWORKS = 8
 """Counts changes of the networks and of what they are shown, which no recipe tells."""
 
 

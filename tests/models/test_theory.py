@@ -39,6 +39,17 @@ def test_white_theory_meets_the_integrals_of_its_windows(make_theory, thickness)
     np.testing.assert_allclose(found[centre], expected[1:, 1:][centre], rtol=2e-3)
 
 
+@pytest.mark.parametrize("thickness", [1, 2, 8])
+def test_the_mean_of_a_slice_follows_the_modes_along_the_line_of_sight(make_theory, thickness):
+    """Of white noise it is the integral that all other modes have, without the mode of the box."""
+    theory = make_theory(thickness=thickness)
+    theory = replace(theory, power=np.full_like(theory.power, 700.0))
+    cell, box = theory.cell_size, 32 * theory.cell_size
+    depth = (thickness * 2 / 3 + 2 * (thickness - 1) / 6) / (thickness**2 * cell)
+    assert theory.mean_power(0, box) == pytest.approx(700 * (depth - 1 / box), rel=2e-3)
+    assert make_theory(dimension=3).mean_power(0, box) == 0
+
+
 def test_white_theory_of_cubes_is_the_sum_of_aliases(make_theory):
     theory = make_theory(dimension=3)
     theory = replace(theory, power=np.full_like(theory.power, 700.0))
