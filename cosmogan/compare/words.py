@@ -73,7 +73,11 @@ def headline(verdict: Verdict, samples: "Samples | None" = None) -> str:
         doubt = f", for {unsure} the {boxes} cannot tell" if unsure else ""
         verb = "lie" if failed > 1 else "lies"
         return f"{who} fail: {rest}, {failed} {verb} outside ({where}){doubt}."
-    return f"{who} fail nowhere, but {boxes} cannot tell everywhere: {rest}, {unsure} stay open."
+    return f"{who} fail nowhere, but {boxes} cannot tell everywhere: {rest}, {_open(unsure)}."
+
+
+def _open(unsure: int) -> str:
+    return f"{unsure} {'stays' if unsure == 1 else 'stay'} open"
 
 
 def _wrong_scores(about: Candidate) -> list[str]:
@@ -198,9 +202,10 @@ def on_pairs(pairs: "Pairs | None") -> list[tuple[str, str]]:
         return []
     passed, failed, unsure = (pairs.count(o) for o in (PASS, FAIL, CANNOT_TELL))
     found = f"{passed} of {pairs.bins} judged bins agree within tolerance"
-    rest = f", {failed} outside" if failed else ", none lies outside"
+    outside = f", {failed} outside" if failed else ", none lies outside"
+    rest = outside + (f", {_open(unsure)}" if unsure else "")
     mark = "fail" if failed else "unsure" if unsure else "pass"
-    said = [(mark, f"From the same initial conditions {found}{rest}, {unsure} stay open.")]
+    said = [(mark, f"From the same initial conditions {found}{rest}.")]
     said.append(_on_exchanges(pairs))
     if pairs.left_open is not None:
         said.append(_on_phases(pairs, pairs.left_open))
