@@ -116,12 +116,12 @@ def _matched(folder, made, truth, judged):
     """Return the contests of fields that share initial conditions."""
     fields = (open_fields(folder / f"{name}.fields") for name in ("counterparts", "test"))
     rows, draws = match(*fields)
-    first, second = (boxes_of(made, judged, draws[:, i]) for i in (0, 1))
-    all_draws = [np.concatenate(both) for both in zip(first, second, strict=True)]
-    return {
-        "counterparts": Contest(all_draws, boxes_of(truth, judged, rows), paired=True),
-        "between": Contest(first, second, paired=True),
-    }
+    each = [boxes_of(made, judged, column) for column in draws.T]
+    all_draws = [np.concatenate(of) for of in zip(*each, strict=True)]
+    found = {"counterparts": Contest(all_draws, boxes_of(truth, judged, rows), paired=True)}
+    if len(each) > 1:
+        found["between"] = Contest(*each[:2], paired=True)
+    return found
 
 
 def boxes_of(table, judged, rows=slice(None)):

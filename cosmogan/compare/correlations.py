@@ -9,8 +9,8 @@ that of single fields, with simulations as the unit of every resample::
 One number stands for it, the mean of R_ij over all pairs of different bins, and its ratio to that of the
 simulations is judged. (Armijo, Thiele & Liu 2026, arXiv:2601.20669, find it a quarter low in flows.)
 
-P is of the density over the mean of the whole box, so a slice of mean density m has a factor m^2 in all its bins, which alone correlates them
-nearly as much as growth does. Two more numbers tell that apart: the same of ln (P / m^2), and the scatter of ln m.
+P is of the density over the mean of the whole box, so a slice of mean density m has a factor m^2 in all its bins, which correlates them beside
+growth: two fields that are wrong in either may agree in R. Two more numbers tell that apart: the same of ln (P / m^2), and the scatter of ln m.
 """
 
 from collections.abc import Callable, Mapping, Sequence

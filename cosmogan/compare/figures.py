@@ -131,9 +131,8 @@ def _column(drawn: "Figure", cell: "SubplotSpec", exhibit: Exhibit, name: str) -
     _draw_truth(pair, x, truth, result)
     _draw_theory(pair, x, truth, exhibit.theory if name == SCATTER_OF else {})
     if name == SCATTER:
-        expected = np.sqrt(
-            scipy.special.polygamma(1, statistic.weight[bins] / 2)
-        )  # of the logarithm of a gamma law
+        # P of a Gaussian field has a gamma law
+        expected = np.sqrt(scipy.special.polygamma(1, statistic.weight[bins] / 2))
         top.plot(x, expected, color=MUTED, ls=":", lw=1.5, label="Gaussian field", zorder=2)
     _own_legend(top)
     _draw_candidates(pair, exhibit, name, bins)
