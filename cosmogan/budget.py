@@ -55,8 +55,8 @@ class Cost:
 
 def simulated_fields(recipe: Recipe) -> dict[str, int]:
     """Return the number of fields of each simulated data set."""
-    each = _fields_of_box(recipe) * len(recipe.simulate.redshifts)
-    return {name: _boxes(recipe, name) * each for name in SIMULATED}
+    table, each = recipe.simulate, _fields_of_box(recipe)
+    return {n: _boxes(recipe, n) * each * len(table.redshifts_of(n)) for n in SIMULATED}
 
 
 def _fields_of_box(recipe: Recipe) -> int:

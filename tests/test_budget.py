@@ -18,6 +18,14 @@ def test_a_box_gives_its_slabs_along_three_axes():
     assert budget.simulated_fields(slices) == {"train": 1536, "validation": 384, "test": 768}
 
 
+def test_held_out_boxes_have_redshifts_of_their_own():
+    between = {"redshifts": [0.0, 1.0], "test_redshifts": [0.2, 0.5, 0.7]}
+    slices = changed(DEMO, simulate=between)
+    both = changed(DEMO, simulate={"redshifts": [0.0, 1.0]})
+    many, few = budget.simulated_fields(slices), budget.simulated_fields(both)
+    assert many == few | {"test": 3 * few["test"] // 2}
+
+
 def test_a_cube_is_one_field_a_box_and_redshift():
     cubes = changed(
         DEMO, simulate={"dimension": 3, "redshifts": [0.0, 1.0]}, train={"neighbours": 0}

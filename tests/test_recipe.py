@@ -55,15 +55,21 @@ def test_the_generator_may_start_from_either_latent(read_text, kind):
     seed=st.integers(0, 2**31 - 1),
     sigma_8=st.floats(0.002, 1.9),
     redshifts=st.lists(st.floats(0, 5), min_size=1, max_size=3),
+    between=st.lists(st.floats(0, 1), max_size=2),
     window=st.sampled_from(["ngp", "cic", "tsc", "pcs"]),
 )
 @settings(max_examples=25, deadline=None)
-def test_every_value_survives_writing(seed, sigma_8, redshifts, window):
+def test_every_value_survives_writing(seed, sigma_8, redshifts, between, window):
+    low, high = min(redshifts), max(redshifts)
     original = Recipe(
         name="a",
         seed=seed,
         cosmology={"sigma_8": sigma_8},
-        simulate={"redshifts": redshifts, "window": window},
+        simulate={
+            "redshifts": redshifts,
+            "test_redshifts": [min(low + share * (high - low), high) for share in between],
+            "window": window,
+        },
     )
     assert Recipe.model_validate(tomllib.loads(recipe.write(original))) == original
 
@@ -128,6 +134,10 @@ def test_points_survive_writing(read_text):
         ("[train]\ngenerator_widths = []", ["train.generator_widths"]),
         ("[simulate]\nredshifts = []", ["redshifts must be given"]),
         ("[simulate]\nredshifts = [20.0]", ["below start_redshift"]),
+        (
+            "[simulate]\nredshifts = [1.0, 0.0]\ntest_redshifts = [0.5, 1.5]",
+            ["test_redshifts = (0.5, 1.5)", "learn 0 to 1", "stay within"],
+        ),
         ("[train]\nlatent = 'zeldovich'", ["train.latent = 'zeldovich'", "'gaussian'", "'lpt'"]),
         ("[cosmology]\nOmega_m = 2.0", ["cosmology.Omega_m = 2.0", "less than 1"]),
         ("[cosmology]\nOmega_m = 0.06\nOmega_b = 0.1", ["Omega_b = 0.1 must be below Omega_m"]),
@@ -194,6 +204,14 @@ def test_a_fingerprint_changes_with_every_value_and_with_nothing_else():
     assert recipe.fingerprint(base, 1) != recipe.fingerprint(base, 2)
     assert recipe.fingerprint(base.train) != recipe.fingerprint(base.simulate)
     assert re.fullmatch(r"[0-9a-f]{16}", recipe.fingerprint(base))
+
+
+def test_held_out_redshifts_that_are_not_asked_for_change_no_fingerprint():
+    """So that data sets of before the key are known again."""
+    base = Recipe(name="a")
+    other = Recipe(name="a", simulate={"test_redshifts": (0.0,)})
+    assert "test_redshifts" not in recipe.write(base)
+    assert recipe.fingerprint(base) != recipe.fingerprint(other)
 
 
 def test_a_recipe_without_a_name_is_told_so(tmp_path):

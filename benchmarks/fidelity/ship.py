@@ -103,7 +103,12 @@ def _boxes(recipe):
         f"{split} {boxes}" + (f" at each of {getattr(points, split)} cosmologies" if points else "")
         for split, boxes in recipe.simulate.boxes.model_dump().items()
     )
-    return f"boxes: {counts}; redshifts {', '.join(f'{z:g}' for z in recipe.simulate.redshifts)}"
+    learnt, held_out = (
+        ", ".join(f"{z:g}" for z in recipe.simulate.redshifts_of(split))
+        for split in ("train", "test")
+    )
+    other = f"; held-out boxes at {held_out}" if held_out != learnt else ""
+    return f"boxes: {counts}; redshifts {learnt}{other}"
 
 
 def _scores(verdict):

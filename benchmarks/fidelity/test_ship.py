@@ -102,7 +102,8 @@ def test_shipped_weights_make_the_same_fields_in_the_same_range(run, shelf):
             "lcdm-z",
             (
                 "train 1 at each of 256 cosmologies, validation 1 at each of 32 cosmologies, "
-                "test 8 at each of 16 cosmologies; redshifts 2, 1.5, 1, 0.5, 0"
+                "test 8 at each of 16 cosmologies; redshifts 2, 1.5, 1, 0.5, 0; "
+                "held-out boxes at 2, 1.25, 0.75, 0.25, 0"
             ),
         ),
     ],

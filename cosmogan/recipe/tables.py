@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import operator
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -107,6 +108,10 @@ class SimulateTable(Table):
     """Redshift of the 2LPT initial conditions."""
     redshifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0,)
     """Redshifts of the fields."""
+    test_redshifts: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(), exclude_if=operator.not_
+    )
+    """Redshifts of the held-out fields, within `redshifts`, to judge what lies between; empty: the same."""
     initial_conditions: Literal["gaussian", "fixed", "paired"] = "gaussian"
     """`fixed`: amplitudes without scatter; `paired`: fixed, and each seed twice with phases turned."""
     dimension: Literal[2, 3] = 2
@@ -135,7 +140,16 @@ class SimulateTable(Table):
             )
         if not self.redshifts or max(self.redshifts) >= self.start_redshift:
             raise ValueError("redshifts must be given and lie below start_redshift")
+        low, high = min(self.redshifts), max(self.redshifts)
+        if not all(low <= z <= high for z in self.test_redshifts):
+            raise ValueError(
+                f"test_redshifts = {self.test_redshifts}: the networks learn {low:g} to {high:g}; stay within"
+            )
         return self
+
+    def redshifts_of(self, split: str) -> tuple[float, ...]:
+        """Return the redshifts of the fields of one side of the split."""
+        return (self.test_redshifts if split == "test" else ()) or self.redshifts
 
 
 FIRST_LEVEL = {"generator_widths": 0, "discriminator_widths": 1}

@@ -1,7 +1,7 @@
 """Many simulations on Ray: one task makes one box, and one box is one shard of a data set."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,8 @@ class Box:
         Its universe.
     seed : int
         Of the initial conditions; also the number of the simulation.
+    redshifts : tuple of float
+        Of its fields.
     fixed, paired : bool
         Amplitudes without scatter; phases turned.
     """
@@ -55,6 +57,7 @@ class Box:
     shard: int
     cosmology: Cosmology
     seed: int
+    redshifts: tuple[float, ...]
     fixed: bool = False
     paired: bool = False
 
@@ -143,6 +146,7 @@ def boxes(recipe: Recipe, split: str, folder: str | Path) -> list[Box]:
             shard=i,
             cosmology=cosmology,
             seed=first + (i // 2 if kind == "paired" else i),
+            redshifts=recipe.simulate.redshifts_of(split),
             fixed=kind != "gaussian",
             paired=kind == "paired" and i % 2 == 1,
         )
@@ -176,7 +180,7 @@ def layout(recipe: Recipe) -> Layout:
 
 
 def make_box(box: Box, settings: Evolution, cut: Cut, power: PowerTable) -> tuple[str, Shard]:
-    """Simulate one box with one thread and write its shard.
+    """Simulate one box at its redshifts with one thread and write its shard.
 
     Returns
     -------
@@ -186,7 +190,7 @@ def make_box(box: Box, settings: Evolution, cut: Cut, power: PowerTable) -> tupl
         What was written.
     """
     fields, parameters, origin = [], [], []
-    cosmology = box.cosmology
+    cosmology, settings = box.cosmology, replace(settings, redshifts=box.redshifts)
     snapshots = evolve(cosmology, box.seed, settings, power, fixed=box.fixed, paired=box.paired)
     for snapshot in snapshots:
         samples, where = cut_fields(snapshot, settings.box_size, cut)
@@ -238,7 +242,7 @@ def _begin(recipe: Recipe, split: str, path: Path) -> list[Box]:
     """Make the folder of one side, or find it begun; return the boxes it lacks."""
     wanted, shape = boxes(recipe, split, path), layout(recipe)
     count = 1 if shape.dimension == 3 else 3 * (shape.grid // recipe.simulate.thickness)
-    samples = count * len(recipe.simulate.redshifts) * len(wanted)
+    samples = count * len(recipe.simulate.redshifts_of(split)) * len(wanted)
     create_folder(
         path,
         shape,
@@ -253,7 +257,8 @@ def _begin(recipe: Recipe, split: str, path: Path) -> list[Box]:
 
 def _identity(recipe: Recipe, split: str) -> str:
     """Fingerprint all that decides the fields of one side; the size of the others does not."""
-    alike = recipe.simulate.model_copy(update={"boxes": type(recipe.simulate.boxes)()})
+    own = {"redshifts": recipe.simulate.redshifts_of(split), "test_redshifts": ()}
+    alike = recipe.simulate.model_copy(update=own | {"boxes": type(recipe.simulate.boxes)()})
     count = getattr(recipe.simulate.boxes, split)
     points = recipe.points
     where = () if points is None else (points.ranges, getattr(points, split))

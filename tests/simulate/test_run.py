@@ -263,6 +263,30 @@ def test_every_box_is_of_its_own_universe(tmp_path, ray_session, monkeypatch):
     assert (np.diff(contrast) > 0).all(), "the same power, more of it"
 
 
+@pytest.mark.cluster
+def test_held_out_boxes_may_be_of_redshifts_in_between(tmp_path, ray_session, made):
+    recipe = recipe_of(test_redshifts=(0.75, 0.25, 0.0))
+    sets = run.simulate(recipe, tmp_path)
+    at = {
+        split: of.parameters[:, of.layout.parameter_names.index("redshift")].tolist()
+        for split, of in sets.items()
+    }
+    assert at["test"] == [0.75] * 12 + [0.25] * 12 + [0.0] * 12
+    assert at["train"] == 2 * ([1.0] * 12 + [0.0] * 12)
+    before = open_fields(made / "train.fields")
+    np.testing.assert_array_equal(sets["train"][:], before[:])
+
+
+def test_redshifts_of_held_out_boxes_are_no_concern_of_the_others():
+    alone, between = recipe_of(), recipe_of(test_redshifts=(0.5,))
+    for split in ("train", "validation"):
+        assert run._identity(between, split) == run._identity(alone, split)
+    assert run._identity(between, "test") != run._identity(alone, "test")
+    assert run._identity(recipe_of(test_redshifts=(1.0, 0.0)), "test") == run._identity(
+        alone, "test"
+    )
+
+
 def test_another_number_of_points_is_another_data_set_and_those_of_other_sides_are_not():
     def identity(split, **points):
         made = {"ranges": {"h": (0.6, 0.7)}, "train": 4, "validation": 2, "test": 2} | points
