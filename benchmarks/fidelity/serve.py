@@ -6,7 +6,7 @@ The power spectrum of a slice is to measure Omega_m and sigma_8: the Fisher matr
 HMcode2020, and the covariance of P between slices once from the emulated and once from the held-out simulated
 ones. Printed is the ratio of the errors on each parameter, both free and each alone, after that of the scatter of
 the mean density of slices; each with its 95 % interval over boxes, and the same ratios for the training simulations in
-place of the emulated ones, which are the floor.
+place of the emulated ones. The floor are two draws of simulations, as many as of either side, that share none.
 
 Boxes of other initial conditions differ by more than an emulator that is worth anything. `counterparts` have those of the
 held-out boxes, and are resampled together with them; `between` is their first draw over their second, the floor of that.
@@ -33,7 +33,10 @@ PROMISED = (SCATTER, *(f"{name}, {how}" for how in ("both free", "alone") for na
 """In the order of `promise`."""
 MADE = ("train", "lognormal", "emulated")
 """Data sets of a run that are set against its held-out simulations."""
+SIMULATED = ("train", "validation", "test")
 RESAMPLES = 400
+SPLITS = 400
+"""Of all simulations, for the floor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +115,36 @@ def ratios(folder, names=MADE):
     return {name: contest.ratio(slope) for name, contest in found.items()}
 
 
+def floor(folder):
+    """Return how far simulations promise something else than others: median and 95th percentile of |ratio - 1|, by `PROMISED`.
+
+    Two draws of as many as the emulated and the held-out boxes, without one in common.
+    """
+    tables = {name: read(folder / f"statistics/{name}.stats.h5") for name in SIMULATED}
+    truth = tables["test"]
+    judged = judged_bins(truth["power"], **Rules().limits(truth))
+    slope = slopes(truth, judged)
+    pool = [box for table in tables.values() for box in boxes_of(table, judged)]
+    emulated = read(folder / "statistics/emulated.stats.h5")
+    sizes = [np.unique(table.simulation).size for table in (emulated, truth)]
+    return apart(pool, min(sizes[0], len(pool) - sizes[1]), sizes[1], slope)
+
+
+def apart(pool, one, other, slope, seed=0):
+    """Return median and 95th percentile of |ratio - 1| of the promises of so many and so many boxes of a pool."""
+    rng, distances = np.random.default_rng(seed), []
+    for _ in range(SPLITS):
+        order = rng.permutation(len(pool))[: one + other]
+        sides = ([pool[i] for i in some] for some in (order[:one], order[one:]))
+        made, true = (promise(side, slope) for side in sides)
+        distances.append(np.abs(made / true - 1))
+    median, high = np.quantile(distances, [0.5, 0.95], axis=0)
+    return {
+        name: {"median": float(m), "high": float(h)}
+        for name, m, h in zip(PROMISED, median, high, strict=True)
+    }
+
+
 def _matched(folder, made, truth, judged):
     """Return the contests of fields that share initial conditions."""
     fields = (open_fields(folder / f"{name}.fields") for name in ("counterparts", "test"))
@@ -132,7 +165,7 @@ def boxes_of(table, judged, rows=slice(None)):
 
 
 def promised(folder):
-    """Return what a scorecard says of this: by data set, value and 95 % interval of every ratio."""
+    """Return what a scorecard says of this: by data set, value and 95 % interval of every ratio; and the floor."""
     bounds = {
         name: {
             what: dict(zip(("value", "low", "high"), map(float, each), strict=True))
@@ -141,7 +174,7 @@ def promised(folder):
         for name, found in ratios(folder, ("train", "emulated")).items()
     }
     scatter = {name: of.pop(SCATTER) for name, of in bounds.items()}
-    return {"mean_scatter": scatter, "forecast": bounds}
+    return {"mean_scatter": scatter, "forecast": bounds, "promise_floor": floor(folder)}
 
 
 def main():
@@ -153,6 +186,9 @@ def main():
     print(f"|---|{'---|' * len(PROMISED)}")
     for number, folder in enumerate(given.folders):
         names = MADE[-1:] if number else MADE  # the rest is the same in every folder
+        if not number:
+            cells = [f"{f['median']:.2f} ({f['high']:.2f})" for f in floor(folder).values()]
+            print(f"| floor of \\|ratio - 1\\|, median (95 %) | {' | '.join(cells)} |", flush=True)
         for name, found in ratios(folder, names).items():
             cells = [f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*found, strict=True)]
             print(f"| {folder.name}: {name} | {' | '.join(cells)} |", flush=True)

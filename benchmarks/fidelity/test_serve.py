@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.fidelity.serve import Contest, forecast, promise
+from benchmarks.fidelity.serve import PROMISED, Contest, apart, forecast, promise
 
 
 @pytest.fixture
@@ -60,3 +60,19 @@ def test_fields_may_be_boxes_of_their_own(rng):
     boxes, slope = fields_of(30, rng), rng.standard_normal((2, 3))
     alone = list(np.concatenate(boxes)[:, None])
     np.testing.assert_allclose(promise(alone, slope), promise(boxes, slope))
+
+
+def test_the_floor_is_how_far_draws_of_the_same_differ(rng):
+    """It shrinks as one over the root of the boxes, and is the scatter of the ratio itself."""
+    slope = rng.standard_normal((2, 3))
+    few, many = (apart(fields_of(3 * n, rng), n, n, slope) for n in (20, 80))
+    assert list(few) == list(PROMISED)
+    for name in PROMISED:
+        assert 0 < few[name]["median"] < few[name]["high"]
+        assert 0.3 < many[name]["high"] / few[name]["high"] < 0.8
+    ratios = [
+        np.abs(promise(fields_of(20, rng), slope) / promise(fields_of(20, rng), slope) - 1)
+        for _ in range(200)
+    ]
+    expected = np.quantile(ratios, 0.95, axis=0)
+    np.testing.assert_allclose([f["high"] for f in few.values()], expected, rtol=0.5)

@@ -96,6 +96,24 @@ def raised(lines: Iterable[Line]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def kept(lines: Iterable[Line]) -> Line | None:
+    """Return the reading whose weights are kept, that of the lowest score; None without one."""
+    readings = [line for line in lines if line.get("event") in READINGS]
+    finite = [line for line in readings if _is_number(line.get("score"))]
+    return min(finite, key=lambda line: float(line["score"]), default=None)
+
+
+def knows_by_heart(lines: Sequence[Line]) -> bool:
+    """Whether an alarm says that the networks whose weights are kept know training fields by heart."""
+    reading = kept(lines)
+    at = None if reading is None else reading["images"]
+    return any(
+        line["name"] == "prediction" or (line["name"] == "gap" and line["images"] == at)
+        for line in lines
+        if line.get("event") == "alarm"
+    )
+
+
 def _flat(line: Line) -> dict[str, Any]:
     """Bring the errors of a reading beside its ratios."""
     errors = {key.removesuffix("_error"): v for key, v in line.items() if key.endswith("_error")}

@@ -16,7 +16,7 @@ from cosmogan.compare import words
 from cosmogan.compare.atlas import atlas_figure
 from cosmogan.compare.coherence import coherence_figure
 from cosmogan.compare.costs import Cost, Timings, costs
-from cosmogan.compare.curves import Line, raised, training_figure
+from cosmogan.compare.curves import Line, kept, knows_by_heart, raised, training_figure
 from cosmogan.compare.figures import (
     EXTREMA,
     MINKOWSKI,
@@ -105,6 +105,17 @@ class Setting:
     timings: Timings = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def course(self) -> dict[str, Any]:
+        """The reading whose weights are judged, and the alarms of the training."""
+        return {"reading": kept(self.log), "alarms": raised(self.log)}
+
+    @property
+    def alarms(self) -> list[str]:
+        """What is wrong with the fields, or their training, that no bin shows."""
+        found = self.samples.alarms if self.samples else []
+        return [*found, "memory"] if knows_by_heart(self.log) else found
+
 
 def write_report(
     out: str | Path,
@@ -153,17 +164,18 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     made_by = {**_made_by(truth), **setting.made_by}
     sentences = [
-        words.headline(verdict, setting.samples),
+        words.headline(verdict, setting.alarms),
         words.together(verdict),
         words.lesson(verdict),
+        words.on_places(candidates[verdict.subject]),
     ]
     sentences += [sentence for _, sentence in words.on_samples(setting.samples)]
     sentences += [sentence for _, sentence in words.on_pairs(setting.pairs)]
-    alarms = setting.samples.alarms if setting.samples else []
     more = {
-        "outcome": conclude(verdict.about, alarms),
+        "outcome": conclude(verdict.about, setting.alarms),
         "outcome_of_bins": verdict.about.outcome,
-        "alarms": alarms,
+        "alarms": setting.alarms,
+        "training": setting.course,
         "sentences": [sentence for sentence in sentences if sentence],
         "samples": setting.samples.summary() if setting.samples else None,
         "pairs": setting.pairs.summary() if setting.pairs else None,
@@ -187,10 +199,11 @@ def _render(
             verdict=verdict,
             about=verdict.about,
             title=setting.title,
-            headline=words.headline(verdict, setting.samples),
+            headline=words.headline(verdict, setting.alarms),
             together=words.together(verdict),
             undecided=words.undecided(verdict),
             lesson=words.lesson(verdict),
+            far=words.on_places(exhibit.tables[verdict.subject]),
             rows=[name for name in ORDER if name in verdict.about.results]
             + [name for name in verdict.about.results if name not in ORDER],
             layout=exhibit.truth.attributes,
@@ -241,6 +254,8 @@ def write_atlas(
     folder.mkdir(parents=True, exist_ok=True)
     sentences, looked = words.on_universes(universes), words.on_samples(setting.samples)
     more = {
+        "alarms": setting.alarms,
+        "training": setting.course,
         "sentences": [*sentences, *(sentence for _, sentence in looked)],
         "samples": setting.samples.summary() if setting.samples else None,
         "timings": setting.timings,

@@ -339,7 +339,7 @@ def _both(
     rows, draws = matched
     simulation = tables[1].simulation[rows]
     made, true = (
-        table[yardstick.source].samples[:, yardstick.columns][at]
+        yardstick.of(table[yardstick.source].samples)[at]
         for table, at in zip(tables, (draws, rows[:, None]), strict=True)
     )
     if yardstick.name != SCATTER:

@@ -1,7 +1,8 @@
 """What is judged and how strictly, settled before a candidate is looked at.
 
 Judged are wavenumbers up to `Rules.k_max` of Nyquist, and densities from the first to the last at which
-the held-out simulations have at least `Rules.pdf_share` of all cells, peaks, or whatever is counted.
+the held-out simulations have at least `Rules.pdf_share` of all cells, peaks, or whatever is counted. The densest cells and the
+highest peaks, one in a thousand, or as rare as `FEWEST` of them allow, count as one bin more each.
 Tables that cannot be compared, share a simulation, or hold fixed-amplitude runs, which lack cosmic
 variance, are refused.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmogan.compare.units import SCATTER, SCATTER_OF, Yardstick
+from cosmogan.compare.units import SCATTER, SCATTER_OF, TAILS, Yardstick
 from cosmogan.errors import LayoutError, RecipeError, SplitError
 from cosmogan.statistics import battery
 from cosmogan.statistics.table import Statistic, StatisticsTable
@@ -22,6 +23,10 @@ SIGNED = ("bispectrum", "reduced_bispectrum", "squeezed_bispectrum")
 """Statistics that may be zero or negative."""
 OF_PEAK = ("minkowski_1", "minkowski_2", "minkowski_3")
 """Statistics that pass through zero or fade: a deviation is counted in parts of their largest value."""
+TAIL = 1e-3
+"""Share of all cells, or peaks, in a tail."""
+FEWEST = 400
+"""Cells, or peaks, that a tail of the truth must hold: their number scatters by a twentieth."""
 _SAME = ("dimension", "box_size", "cell_size", "thickness")
 _ALIKE = ("mass_assignment", "periodic")
 
@@ -43,6 +48,8 @@ class Rules:
         density m of a slice.
     means : tuple of float
         Lowest and highest passing ratio of the scatter of ln m.
+    tails : tuple of float
+        Lowest and highest passing ratio of the numbers of the densest cells and of the highest peaks.
     k_max : float
         Largest wavenumber judged [Nyquist wavenumber].
     pdf_share : float
@@ -78,6 +85,7 @@ class Rules:
     scatter: tuple[float, float] = (0.7, 1.4)
     correlation: tuple[float, float] = (0.85, 1.15)
     means: tuple[float, float] = (0.85, 1.18)
+    tails: tuple[float, float] = (0.8, 1.2)
     k_max: float = 0.7
     pdf_share: float = 0.01
     samples: bool = True
@@ -92,7 +100,7 @@ class Rules:
 
 
 def make_yardsticks(truth: StatisticsTable, rules: Rules) -> list[Yardstick]:
-    """Choose the judged bins from the truth alone, the scatter of ln P last.
+    """Choose the judged bins from the truth alone, the tails after the others and the scatter of ln P last.
 
     Raises
     ------
@@ -109,6 +117,10 @@ def make_yardsticks(truth: StatisticsTable, rules: Rules) -> list[Yardstick]:
         raise LayoutError(
             f"{truth.source}: none of {', '.join(rules.tolerance)} was measured; measure it again"
         )
+    for name, of in TAILS.items():
+        if of in rules.tolerance and of in truth.statistics:
+            tail = _tail(truth, of, rules.pdf_share)
+            chosen.append(_yardstick(truth[of], name, tail, rules.tails))
     if SCATTER_OF in rules.tolerance and SCATTER_OF in truth.statistics and len(truth) > 1:
         at = battery.judged_bins(truth[SCATTER_OF], **limits)
         chosen.append(_yardstick(truth[SCATTER_OF], SCATTER, at, rules.scatter))
@@ -166,15 +178,30 @@ def check_same_kind(table: StatisticsTable, truth: StatisticsTable) -> None:
         _check_bins(table, statistic)
 
 
+def _tail(truth: StatisticsTable, name: str, share: float) -> NDArray[np.intp]:
+    """Return the first bin of the tail of a statistic by density; none if hardly anything lies beyond the judged ones."""
+    statistic, about = truth[name], truth.attributes
+    counted = statistic.samples.sum(axis=0)
+    if name == "pdf":
+        counted = counted * round(about["box_size"] / about["cell_size"]) ** about["dimension"]
+    beyond = np.cumsum(counted[::-1])[::-1]
+    there = np.flatnonzero(beyond >= FEWEST)
+    there = there[there > battery.judged_bins(statistic, share=share)[-1]]
+    rarity = np.abs(np.log(beyond[there] / (TAIL * counted.sum())))
+    tail: NDArray[np.intp] = there[np.argsort(rarity)[:1]]
+    return tail
+
+
 def _yardstick(
     statistic: Statistic, name: str, at: NDArray[np.intp], tolerance: tuple[float, float]
 ) -> Yardstick:
+    edges = statistic.edges if name in TAILS else None
     return Yardstick(
         name=name,
         label=f"scatter of ln {statistic.label}" if name == SCATTER else statistic.label,
         coordinate_label=statistic.coordinate_label,
         coordinate_unit=statistic.coordinate_unit,
-        coordinate=statistic.coordinate[at],
+        coordinate=(statistic.coordinate if edges is None else edges)[at],
         columns=at,
         tolerance=tolerance,
         signed=name in SIGNED or name in OF_PEAK,

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 SCATTER = "scatter"
 SCATTER_OF = "power"
+TAILS = {"pdf_tail": "pdf", "peaks_tail": "peaks"}
+"""The densest cells and the highest peaks together, and what counts them."""
 RESOLUTION = 1e-6
 """Relative error below which two means of float32 fields are the same: the slabs of a box average
 to its mean density, 1, but for rounding, and rounding is no deviation."""
@@ -67,7 +69,7 @@ class Yardstick:
     coordinate : (b,) ndarray of float64
         Where the judged bins are.
     columns : (b,) ndarray of int
-        The judged bins among all bins of the statistic.
+        The judged bins among all bins of the statistic; of `TAILS` the first of those that count as one.
     tolerance : tuple of float
         Lowest and highest ratio that passes.
     signed : bool
@@ -90,7 +92,13 @@ class Yardstick:
     @property
     def source(self) -> str:
         """Statistic whose samples it is made of."""
-        return SCATTER_OF if self.name == SCATTER else self.name
+        return SCATTER_OF if self.name == SCATTER else TAILS.get(self.name, self.name)
+
+    def of(self, samples: Array) -> Array:
+        """Return the judged bins (n, b) of all bins of its statistic."""
+        tail = self.name in TAILS
+        chosen: Array = samples[:, self.columns[0] :] if tail else samples[:, self.columns]
+        return chosen.sum(axis=1, keepdims=True) if tail else chosen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,7 +160,7 @@ def reduce_to_units(
     yardsticks : sequence of Yardstick
         The judged quantities, the scatter last if it is judged.
     """
-    chosen = [(y.name == SCATTER, samples[y.source][:, y.columns]) for y in yardsticks]
+    chosen = [(y.name == SCATTER, y.of(samples[y.source])) for y in yardsticks]
     empty = np.empty((simulation.size, 0))
     means = np.concatenate([empty, *(x for scatter, x in chosen if not scatter)], axis=1)
     power = np.concatenate([empty, *(x for scatter, x in chosen if scatter)], axis=1)

@@ -16,6 +16,7 @@ from cosmogan.compare.findings import (
     conclude,
 )
 from cosmogan.compare.floor import Measured
+from cosmogan.statistics.table import StatisticsTable
 
 if TYPE_CHECKING:
     from cosmogan.compare.diversity import Diversity
@@ -36,6 +37,8 @@ NAMES = {
     "quadrupole": "squared quadrupole of P",
     "pdf": "density PDF",
     "pdf_smoothed": "smoothed density PDF",
+    "pdf_tail": "densest cells",
+    "peaks_tail": "highest peaks",
     "minkowski_1": "Minkowski functional V1",
     "minkowski_2": "Minkowski functional V2",
     "minkowski_3": "Minkowski functional V3",
@@ -44,6 +47,7 @@ NAMES = {
 _ALARMS = {
     "novelty": "they resemble training fields, or each other, more than chance allows",
     "diversity": "they are not as diverse as simulations",
+    "memory": "the networks know training simulations better than others, and may repeat them",
 }
 _CANDIDATES = {"untrained": "the untrained network", "lognormal": "the lognormal field"}
 
@@ -53,9 +57,9 @@ def name_of(statistic: str) -> str:
     return NAMES.get(statistic, statistic.replace("_", " "))
 
 
-def headline(verdict: Verdict, samples: "Samples | None" = None) -> str:
-    """Return the verdict in one sentence, the look at the fields included."""
-    about, alarms = verdict.about, [] if samples is None else samples.alarms
+def headline(verdict: Verdict, alarms: Sequence[str] = ()) -> str:
+    """Return the verdict in one sentence, with what was found beside the bins."""
+    about = verdict.about
     outcome = conclude(about, alarms)
     boxes = plural(verdict.simulations, "held-out simulation")
     passed, failed, unsure = (about.count(o) for o in (PASS, FAIL, CANNOT_TELL))
@@ -268,6 +272,13 @@ def enumeration(items: Sequence[str], last: str = "and") -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def on_places(table: StatisticsTable) -> str:
+    """Return that fields lie where the network was not trained, in one sentence; empty if they do not."""
+    if not table.attributes.get("extrapolated"):
+        return ""
+    return f"The {table.source} fields lie outside what the network was trained at."
 
 
 def on_universes(universes: "Universes") -> list[str]:

@@ -70,7 +70,8 @@ class Standard(nn.Module):
 
     def _degrees(self, conditions: Tensor | None) -> int:
         """Return how many coefficients, from the constant on, so many universes can fix."""
-        universes = 1 if conditions is None else len(torch.unique(conditions, dim=0))
+        varied = conditions is not None and self.conditions
+        universes = len(torch.unique(conditions, dim=0)) if varied else 1
         linear, all_of_them = 1 + self.conditions, len(self.trend)
         if universes >= 2 * all_of_them:
             return all_of_them

@@ -13,6 +13,8 @@ from cosmogan.train.plan import Training
 
 GAME, PREDICTOR = "checkpoints", "predictor"
 """Folders of the checkpoints of both parts of a training."""
+FORMAT = 2
+"""Of what they hold."""
 KEEP = 2
 """Newest checkpoints kept."""
 
@@ -54,11 +56,15 @@ class Checkpoints:
             )
         return path, tensors, content
 
-    def write(self, shown: int, tensors: dict[str, Tensor], **content: float) -> None:
+    def write(self, shown: int, tensors: dict[str, Tensor], **content: object) -> None:
         """Write one, after so many fields, and forget all but the newest."""
-        whose = {"identity": self.plan.identity, "precision": self.place.precision, "shown": shown}
+        whose = {
+            "identity": self.plan.identity,
+            "format": FORMAT,
+            "precision": self.place.precision,
+        }
         path = self.folder / f"checkpoint-{shown:012d}.safetensors"
-        checkpoint.save(path, tensors, whose | content)
+        checkpoint.save(path, tensors, whose | {"shown": shown} | content)
         checkpoint.prune(self.folder, keep=KEEP)
 
 
@@ -76,7 +82,7 @@ def refuse_others(run: Path, identity: str) -> None:
 
 
 def _require_own(path: Path, content: Mapping[str, Any], identity: str) -> None:
-    if content.get("identity") != identity:
+    if content.get("identity") != identity or content.get("format") != FORMAT:
         raise CheckpointError(
             f"{path}: made from another recipe, or by another version; choose another output or delete {path.parent.parent}"
         )

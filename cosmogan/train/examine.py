@@ -5,24 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.models.generator import Generator
 from cosmogan.models.seeds import derive_seed
 from cosmogan.models.source import Source, generate
+from cosmogan.models.theory import Theory
 from cosmogan.models.weights import MICRO_BATCH
 from cosmogan.statistics import battery
-from cosmogan.statistics.table import Statistic
 from cosmogan.train import reading
-from cosmogan.train.data import spread
+from cosmogan.train.data import rows_of, spread
 from cosmogan.train.feed import Feed
 from cosmogan.train.material import Material
 from cosmogan.train.networks import Networks
 from cosmogan.train.place import Place
 from cosmogan.train.plan import Training
 from cosmogan.train.reading import Reading, Referee, free_exam, paired_exam
-from cosmogan.train.watch import KNOWN, SEEN, Watch, differ
+from cosmogan.train.watch import KNOWN, SEEN, Course, Seen, Watch, differ
 
 GAP_FIELDS = 128
 """Fields of either side whose scores are compared in a reading."""
@@ -59,12 +59,14 @@ class Examiner:
         self.referee = Referee(
             self.exam, material.layout, tolerance=plan.tolerance, k_max=plan.k_max
         )
-        self.watch = Watch(_seen(known, KNOWN), _seen(unseen, reading.FIELDS))
+        self.watch = Watch(
+            _seen(known, plan.theory, KNOWN), _seen(unseen, plan.theory, reading.FIELDS)
+        )
         alone = Place(device=device)
         self.feeds = [Feed(plan, side, source, alone) for side in sides]
 
     def read(
-        self, networks: Networks, *, balance: float, first: float | None = None
+        self, networks: Networks, *, balance: float, course: Course | None = None
     ) -> tuple[Reading, NDArray[np.float32]]:
         """Take a reading; return it and the fields it was made from, density over mean.
 
@@ -74,24 +76,24 @@ class Examiner:
             As they are now: the averaged generator is asked.
         balance : float
             Relativistic loss of the discriminator, over its value when the networks are level.
-        first : float, optional
-            Score of the untrained network.
+        course : Course, optional
+            Of the readings before.
         """
         y = self._answer(networks.average, range(len(self.exam.rows)))
         fields = self.scaling.inverse(y).astype(np.float32)
-        gap = self._gap(networks)
+        gap, asked = self._gap(networks), _conditions(self.plan.theory, self.exam.rows)
         found = self.referee.read(
             fields,
             images=networks.shown,
             touched=self.scaling.touched(y),
             gap_validation=gap,
-            watch=self.watch,
+            look=lambda statistics: self.watch.look(Seen(statistics, asked)),
         )
         health = found.health | {"gap": gap, "balance": balance}
         if self.plan.paired:
             health["spread"] = self._spread(networks.average, y)
-        if first is not None:
-            health["progress"] = found.score / first
+        if course is not None:
+            health |= course.look(found.score, networks.shown, self.plan.images)
         return replace(found, health=health), fields
 
     @torch.no_grad()
@@ -125,13 +127,18 @@ class Examiner:
         return known - unknown
 
 
-def _seen(fields: FieldSet, most: int) -> dict[str, Statistic]:
+def _seen(fields: FieldSet, theory: Theory, most: int) -> Seen:
     """Measure what fields are compared by, of up to so many, a block at a time."""
     rows = spread(fields, most)
     blocks = np.array_split(rows, -(-len(rows) // _AT_A_TIME))
-    return battery.join(
+    statistics = battery.join(
         [
             battery.measure(fields.read_checked(block), fields.layout.box_size, SEEN)
             for block in blocks
         ]
     )
+    return Seen(statistics, _conditions(theory, rows_of(fields, theory)[rows]))
+
+
+def _conditions(theory: Theory, rows: ArrayLike) -> NDArray[np.float32]:
+    return theory.conditions(theory.parameters[np.asarray(rows)])

@@ -2,13 +2,17 @@
 
 import contextlib
 import json
+import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 Progress = Callable[[int, int], None]
+
+_log = logging.getLogger(__name__)
 
 AHEAD = 9
 """Fields from which the mean is learnt in about the time of one in the game."""
@@ -37,11 +41,17 @@ def touching(flag: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def following(path: Path, before: int, images: int, progress: Progress) -> Iterator[None]:
-    """Report how much is done while the block runs: the last line of the log, whose clock starts at -`before`."""
-    done = threading.Event()
+    """Report how much is done while the block runs: the last line of the log, whose clock starts at -`before`.
+
+    Alarms that come meanwhile are warned of at once.
+    """
+    done, news = threading.Event(), _News(path)
 
     def tell() -> None:
         progress(*work_done(_shown(path, -before), before, images))
+        for line in news.read():
+            if line.get("event") == "alarm":
+                _log.warning("train: %s", _in_words(line))
 
     def follow() -> None:
         while not done.wait(FOLLOW_SECONDS):
@@ -55,11 +65,42 @@ def following(path: Path, before: int, images: int, progress: Progress) -> Itera
     finally:
         done.set()
         thread.join()
+        tell()
 
 
 def work_done(shown: int, before: int, images: int) -> tuple[int, int]:
     """Return how much is done, and of how much, when so many fields were shown from -`before` on."""
     return max(shown, 0) + (before + min(shown, 0)) // AHEAD, images + before // AHEAD
+
+
+class _News:
+    """Reads a growing log from where it ends now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = path.stat().st_size if path.exists() else 0
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines that were completed since."""
+        try:
+            self._read = min(self._read, self._path.stat().st_size)  # one that goes on is cut first
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                *lines, _ = file.read().split(b"\n")
+        except OSError:
+            return
+        for line in lines:
+            self._read += len(line) + 1
+            with contextlib.suppress(ValueError):
+                yield json.loads(line)
+
+
+def _in_words(alarm: Mapping[str, Any]) -> str:
+    value, low, high = (alarm[key] for key in ("value", "low", "high"))
+    lies = f"above {high:g}" if high is not None and value > high else f"below {low}"
+    where = lies if value == value else "not a number"  # noqa: PLR0124
+    name = alarm["name"].replace("_", " ")
+    return f"alarm: {name} is {value:.3g} after {alarm['images']:,} fields, {where}"
 
 
 def _shown(path: Path, start: int) -> int:

@@ -7,7 +7,7 @@ validation simulations themselves, and cosmic variance cancels. Where parameters
 their range is read by itself, and each of few redshifts, lest errors of opposite sign cancel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -20,7 +20,6 @@ from cosmogan.models.theory import Theory
 from cosmogan.statistics import battery
 from cosmogan.statistics.table import Statistic
 from cosmogan.train.data import rows_of, spread
-from cosmogan.train.watch import Watch
 
 FIELDS = 512
 """Fields made for a reading."""
@@ -36,6 +35,7 @@ RICH = ("power", "bispectrum")
 FEW = 8
 """Redshifts up to which each is read by itself."""
 _Rows = slice | NDArray[np.bool_]
+_Look = Callable[[Mapping[str, Statistic]], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +190,9 @@ class Referee:
         images: int,
         touched: float = 0.0,
         gap_validation: float = 0.0,
-        watch: Watch | None = None,
+        look: _Look = lambda _: {},
     ) -> Reading:
-        """Compare generated fields (n, N, ...), density over mean, with the simulations."""
+        """Compare generated fields (n, N, ...), density over mean, with the simulations; `look` at their statistics too."""
         made = self.measure(fields)
         pairs = {
             name: [(_take(made[name], a), _take(truth, b)) for a, b in self._pairs]
@@ -212,8 +212,7 @@ class Referee:
             scatter=float(np.mean(scatter)),
             touched=touched,
             gap_validation=gap_validation,
-            health=({"scatter": float(np.mean(scatter))} if many else {})
-            | (watch.look(made) if watch else {}),
+            health=({"scatter": float(np.mean(scatter))} if many else {}) | look(made),
         )
 
     def _deviation(self, name: str, made: Statistic, truth: Statistic) -> float:

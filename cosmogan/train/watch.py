@@ -1,7 +1,8 @@
 """Whether a training goes wrong, asked at every reading: collapse, copies, learning by heart.
 
-Fields are compared by what no shift or turn changes, their power spectrum and distribution, standardised by
-the scatter of the validation fields. Every number is 1 for a right sampler, but for the gap, which is 0, and has
+Fields are compared by what no shift or turn changes, their power spectrum and distribution, about what is expected at
+their parameters and in units of the scatter of validation fields: universes differ by more than the fields of one, and would stand in
+for what is missing in each other. Every number is 1 for a right sampler, but for the gap, which is 0, and has
 a range outside which an alarm is told in the log, long before the verdict:
 
 * *coverage* (Naeem et al. 2020, arXiv:2002.09797): share of validation fields with a generated one as near as their
@@ -21,20 +22,29 @@ a range outside which an alarm is told in the log, long before the verdict:
 * *prediction*, once, before the game: squared error of the predicted mean on validation fields, over that on training
   fields. It grows when the predictor learns these by heart.
 * *progress*: score of the reading over that of the generator before its first step, asked as late.
+* *score* of the reading itself, in tolerances, as late: a training that is that far off by then arrived nowhere in the study.
+* *relapse*: score of the reading over the best before, as late. It jumps when the networks lose each other.
+* *standstill*: share of the training since the best reading, asked where this is still `FAR` off.
 """
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from cosmogan.models.standard import Standard
 from cosmogan.statistics.table import Statistic
 
 NEIGHBOURS = 5
 """k of the coverage."""
 EARLY = 1 / 3
 """Share of a training in which nothing can be told yet of some numbers."""
+FAR = 0.5
+"""Score, in tolerances, at which a training may not stand still."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "coverage": (0.6, np.inf),
     "pair_distance": (0.6, np.inf),
@@ -45,9 +55,12 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "balance": (0.15, np.inf),
     "prediction": (-np.inf, 1.3),
     "progress": (-np.inf, 1.0),
+    "score": (-np.inf, 1.0),
+    "relapse": (-np.inf, 2.0),
+    "standstill": (-np.inf, 1 / 3),
 }
 """Where each number raises no alarm."""
-LATE = ("coverage", "progress")
+LATE = ("coverage", "progress", "score", "relapse")
 """What every training fails at first: it is asked once a share `EARLY` of it is over."""
 
 SEEN = ("power", "pdf")
@@ -63,21 +76,36 @@ COPIED = 0.1
 _Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Fields, as they are compared.
+
+    Attributes
+    ----------
+    statistics : mapping of str to Statistic
+        `SEEN` at least.
+    conditions : (n, c) float32 ndarray
+        Their parameters that vary, [-1, 1] in the trained range; c = 0 in one universe.
+    """
+
+    statistics: Mapping[str, Statistic]
+    conditions: NDArray[np.float32]
+
+
 class Watch:
     """Knows how far simulated fields are from each other.
 
     Parameters
     ----------
-    training, validation : mapping of str to Statistic
-        `SEEN` of fields of both sides.
+    training, validation : Seen
+        Fields of both sides.
     """
 
-    def __init__(
-        self, training: Mapping[str, Statistic], validation: Mapping[str, Statistic]
-    ) -> None:
-        self._filled = (validation["pdf"].samples > 0).mean(axis=0) >= FILLED
-        raw = self._features(validation)
-        self.centre, self.scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
+    def __init__(self, training: Seen, validation: Seen) -> None:
+        self._filled = (validation.statistics["pdf"].samples > 0).mean(axis=0) >= FILLED
+        known = self._features(validation.statistics)
+        self._expected = Standard(known.shape[1], validation.conditions.shape[1]).double()
+        self._expected.fit(known, torch.from_numpy(validation.conditions), least=1e-9)
         self.training, self.validation = self._standard(training), self._standard(validation)
         among = _others(self.validation)
         self.few = len(among) <= NEIGHBOURS
@@ -85,7 +113,7 @@ class Watch:
         self.apart = float(np.median(among.min(axis=1)))
         self.strange = self._nearest(self.validation)
 
-    def look(self, made: Mapping[str, Statistic]) -> dict[str, float]:
+    def look(self, made: Seen) -> dict[str, float]:
         """Return coverage, pair distance and nearest of generated fields; nothing beside too few fields."""
         if self.few:
             return {}
@@ -100,14 +128,53 @@ class Watch:
     def _nearest(self, fields: _Array) -> float:
         return float(np.quantile(cdist(fields, self.training).min(axis=1), COPIED))
 
-    def _standard(self, of: Mapping[str, Statistic]) -> _Array:
-        standard: _Array = (self._features(of) - self.centre) / self.scale
+    def _standard(self, seen: Seen) -> _Array:
+        features, conditions = self._features(seen.statistics), torch.from_numpy(seen.conditions)
+        standard: _Array = self._expected(features, conditions).numpy()
         return standard
 
-    def _features(self, of: Mapping[str, Statistic]) -> _Array:
+    def _features(self, of: Mapping[str, Statistic]) -> torch.Tensor:
         power, cells = of["power"].samples, of["pdf"].samples[:, self._filled]
         rooted = np.sqrt(np.maximum(cells, 0))
-        return np.concatenate([np.log(np.maximum(power, 1e-30)), rooted], axis=1)
+        features = np.concatenate([np.log(np.maximum(power, 1e-30)), rooted], axis=1)
+        return torch.from_numpy(features.astype(np.float64))
+
+
+@dataclass
+class Course:
+    """How the score of a training goes.
+
+    Parameters
+    ----------
+    untrained : float
+        Score of the generator before its first step.
+    best : float
+        Smallest score of the readings so far.
+    best_at : int
+        Fields shown when it was read.
+    """
+
+    untrained: float = math.inf
+    best: float = math.inf
+    best_at: int = 0
+
+    def look(self, score: float, shown: int, images: int) -> dict[str, float]:
+        """Return what the next reading says of it, after so many fields of so many."""
+        best, since = min((score, shown), (self.best, self.best_at))
+        waited = (shown - since) / images
+        return {
+            "progress": score / self.untrained,
+            "score": score,
+            "relapse": score / self.best if math.isfinite(self.best) else 1.0,
+            "standstill": waited if best > FAR else 0.0,
+        }
+
+    def count(self, score: float, shown: int) -> bool:
+        """Take the reading in; return whether it is the best."""
+        if not score < self.best:
+            return False
+        self.best, self.best_at = score, shown
+        return True
 
 
 def differ(

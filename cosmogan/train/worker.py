@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from cosmogan.train.plan import Training
 from cosmogan.train.predict import Lesson
 from cosmogan.train.reading import Reading
 from cosmogan.train.step import Pairs, schedule, step
-from cosmogan.train.watch import EARLY, RANGES, alarms
+from cosmogan.train.watch import EARLY, RANGES, Course, alarms
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ class Loop:
         )
         self.feed = Feed(plan, material.training, self.source, place)
         self.examiner = Examiner(plan, material, self.source, place.device) if place.first else None
-        self.best, self.untrained = math.inf, math.inf
+        self.course = Course()
         self.smoothed = math.log(2)
         self.before = lesson.seconds if lesson else 0.0
         self.seconds, self.cpu_seconds = self.before, lesson.cpu_seconds if lesson else 0.0
@@ -183,12 +184,12 @@ class Loop:
             if self.examiner is not None:
                 self._save_weights("untrained", None, _untaught(self.source.predictor))
                 reading, _ = self.examiner.read(self.networks, balance=1.0)
-                self.untrained = reading.score
+                self.course.untrained = reading.score
             return
         path, tensors, content = known
         self.networks.load(tensors, int(content["shown"]), str(path))
-        self.best, self.smoothed = float(content["best"]), float(content["smoothed"])
-        self.untrained = float(content["untrained"])
+        self.course = Course(**content["course"])
+        self.smoothed = float(content["smoothed"])
         self.seconds, self.cpu_seconds = float(content["seconds"]), float(content["cpu_seconds"])
 
     def _step(self) -> None:
@@ -244,8 +245,7 @@ class Loop:
         self.checkpoints.write(
             self.networks.shown,
             self.networks.tensors(),
-            best=self.best,
-            untrained=self.untrained,
+            course=asdict(self.course),
             smoothed=self.smoothed,
             seconds=self.seconds,
             cpu_seconds=self.cpu_seconds,
@@ -258,10 +258,9 @@ class Loop:
         reading, fields = self.examiner.read(
             self.networks,
             balance=self.smoothed / math.log(2),
-            first=self.untrained,
+            course=self.course,
         )
-        if reading.score < self.best:
-            self.best = reading.score
+        if self.course.count(reading.score, reading.images):
             self._save_weights("best", reading, self.source.predictor)
         self._tell("reading", **reading.as_dict())
         for name in alarms(reading.health, late=late):

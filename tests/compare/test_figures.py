@@ -18,6 +18,7 @@ from cosmogan.compare.figures import (
     statistics_figure,
 )
 from cosmogan.compare.gallery import choose
+from cosmogan.compare.page import Setting
 from cosmogan.compare.verdict import ANOTHER_DRAW, judge
 
 SVG = "data:image/svg+xml;base64,"
@@ -180,3 +181,34 @@ def test_readings_may_name_their_errors_either_way():
     one = {"event": "validation", "images": 5, "score": 1.0, "power_error": 0.25}
     other = {"event": "reading", "images": 5, "score": 1.0, "errors": {"power": 0.25}}
     assert curves.training_figure([one]) == curves.training_figure([other])
+
+
+GAP = {"event": "alarm", "name": "gap", "low": None, "high": 0.5, "value": 0.9}
+READ = [
+    {"event": "reading", "images": images, "score": score}
+    for images, score in ((10, 0.9), (20, float("nan")), (30, 0.3), (40, 0.5))
+]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "known"),
+    [
+        (None, False),
+        (GAP | {"images": 40}, False),  # those weights were not kept
+        (GAP | {"images": 30}, True),
+        (GAP | {"name": "spread", "images": 30}, False),  # what fields show is judged from fields
+        (GAP | {"name": "prediction", "images": 0}, True),  # before the game, once
+    ],
+)
+def test_weights_that_know_training_fields_by_heart_are_told(alarm, known):
+    lines = [*READ, *([alarm] if alarm else [])]
+    assert curves.kept(lines) == READ[2]
+    assert curves.knows_by_heart(lines) == known
+    assert Setting(log=lines).alarms == (["memory"] if known else [])
+    assert Setting(log=lines).course["reading"]["images"] == 30
+
+
+def test_without_a_log_nothing_is_kept():
+    assert curves.kept([]) is None
+    assert not curves.knows_by_heart([])
+    assert Setting().course == {"reading": None, "alarms": []}

@@ -3,11 +3,12 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cosmogan.compare.page import TRUTH, Setting, write_report
+from cosmogan.compare.page import REPORT, TRUTH, VERDICT, Setting, write_report
 
 VOID = {"meta", "img", "br"}
 
@@ -164,3 +165,13 @@ def test_nothing_heavy_is_loaded_before_a_page_is_written():
     assert not {"matplotlib", "jinja2", "torch", "ray", "dask", "pydantic"} & set(
         done.stdout.split()
     )
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_fields_from_outside_the_trained_range_are_told(run, tmp_path, far):
+    made = run["emulated"]
+    made = replace(made, attributes={**made.attributes} | ({"extrapolated": True} if far else {}))
+    write_report(tmp_path, {"emulated": made}, run["test"])
+    sentence = "The emulated fields lie outside what the network was trained at."
+    assert (sentence in Outline((tmp_path / REPORT).read_text(encoding="utf-8")).text) == far
+    assert (sentence in json.loads((tmp_path / VERDICT).read_text())["sentences"]) == far

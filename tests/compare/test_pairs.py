@@ -215,7 +215,7 @@ def test_without_a_power_spectrum_there_are_no_phases_but_pairs(world):
     )
     found = judge_pairs(made, truth, rules=rules)
     assert found.phases is found.spread is None
-    assert list(found.results) == ["pdf"]
+    assert list(found.results) == ["pdf", "pdf_tail"]
     assert len(words.on_pairs(found)) == 2
 
 

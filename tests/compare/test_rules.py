@@ -3,9 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cosmogan.compare.findings import FAIL
 from cosmogan.compare.rules import Rules, check_comparable, make_yardsticks
-from cosmogan.compare.units import SCATTER, columns
+from cosmogan.compare.units import SCATTER, TAILS, columns
+from cosmogan.compare.verdict import judge
 from cosmogan.errors import LayoutError, RecipeError, SplitError
+from cosmogan.statistics import battery
+from tests.compare.conftest import changed, table
+from tests.compare.damage import wavenumbers
 
 
 def by_name(truth, rules=None):
@@ -51,7 +56,7 @@ def test_the_columns_of_the_yardsticks_touch_and_end_with_the_scatter(run):
 
 def test_what_was_not_measured_is_not_judged(run):
     yardsticks = make_yardsticks(run["test"], Rules(tolerance={"minima": 0.1, "pdf": 0.2}))
-    assert [y.name for y in yardsticks] == ["pdf"]
+    assert [y.name for y in yardsticks] == ["pdf", "pdf_tail"]
 
 
 def test_a_table_without_anything_to_judge_is_an_error(run):
@@ -126,3 +131,70 @@ def test_fixed_amplitudes_are_no_yardstick(run):
 def test_nothing_to_judge_is_an_error(run):
     with pytest.raises(RecipeError, match="nothing to judge"):
         check_comparable({}, run["test"], {})
+
+
+# Tails
+
+
+@pytest.fixture(scope="module")
+def skewed():
+    """Tables of two sets of boxes, and the fields of the first."""
+    rng = np.random.default_rng(5)
+
+    def draw(boxes):
+        white = rng.standard_normal((6 * boxes, 32, 32))
+        red = np.fft.irfft2(np.fft.rfft2(white) * 4 / (1 + wavenumbers(32)), s=(32, 32))
+        return np.exp(2 * red / red.std() - 2).astype(np.float32)
+
+    def measured(fields, first):
+        simulation = np.repeat(np.arange(first, first + len(fields) // 6), 6)
+        found = battery.measure(fields, 100.0, ("pdf", "peaks"))
+        return replace(
+            table({}, simulation),
+            attributes={
+                "dimension": 2,
+                "box_size": 100.0,
+                "cell_size": 100 / 32,
+                "thickness": 6.25,
+            },
+            statistics=found,
+        )
+
+    true = draw(300)
+    return {"fields": true, "test": measured(true, 1), "emulated": measured(draw(300), 1001)}
+
+
+def test_a_tail_counts_what_lies_beyond_its_edge(skewed):
+    """The numbers of the bins added, against the cells themselves."""
+    found, fields = by_name(skewed["test"]), skewed["fields"]
+    for name, of in TAILS.items():
+        tail, whole = found[name], skewed["test"][of].samples
+        assert tail.columns.size == 1
+        assert tail.columns[0] > found[of].columns[-1]
+        assert tail.of(whole).sum() / whole.sum() < 0.02
+    edge = found["pdf_tail"].coordinate[0]
+    share = (fields >= edge).mean(axis=(1, 2))
+    assert 3e-4 < share.mean() < 3e-3
+    np.testing.assert_allclose(
+        found["pdf_tail"].of(skewed["test"]["pdf"].samples)[:, 0], share, atol=1e-9
+    )
+
+
+def test_rare_ones_that_are_missing_fail_although_all_common_ones_are_there(skewed):
+    """What no bin says where those of less than one per cent are left out."""
+    made, yardsticks = skewed["emulated"], by_name(skewed["test"])
+    poor = {of: made[of].samples.copy() for of in TAILS.values()}
+    for name, of in TAILS.items():
+        poor[of][:, yardsticks[name].columns[0] :] *= 0.6
+    right, wrong = (
+        judge({"emulated": candidate}, skewed["test"]).about.results
+        for candidate in (made, changed(made, **poor))
+    )
+    for name, of in TAILS.items():
+        assert FAIL not in (right[of].outcome, right[name].outcome)
+        assert (wrong[of].outcome, wrong[name].outcome) == (right[of].outcome, FAIL)
+
+
+def test_a_tail_of_a_few_cells_is_not_judged(skewed):
+    few = skewed["test"].take(np.arange(6))
+    assert not set(by_name(few)) & set(TAILS)

@@ -109,7 +109,10 @@ def test_a_training_leaves_weights_checkpoints_and_a_log(wholes, kind):
     best = min(readings, key=lambda r: r["score"])
     assert forty["weights.safetensors"][0]["training"]["shown"] == best["images"]
     assert forty["weights.safetensors"][0]["training"]["reading"]["score"] == best["score"]
-    assert forty["checkpoints/checkpoint-000000000160.safetensors"][0]["best"] == best["score"]
+    assert (
+        forty["checkpoints/checkpoint-000000000160.safetensors"][0]["course"]["best"]
+        == best["score"]
+    )
     untrained, trained = forty["untrained.safetensors"], forty["weights.safetensors"]
     assert untrained[0]["latent"] == trained[0]["latent"]
     assert trained[0]["latent"]["kind"] == kind
@@ -277,6 +280,97 @@ def test_readings_go_to_the_observers_of_the_first_worker(plan):
     assert np.isfinite([v for v in step.values() if isinstance(v, float)]).all()
     assert {"pairing", "gap", "penalty", "penalty_summaries", "d_loss"} <= set(step)
     json.dumps(spy.lines)
+
+
+def shaken(truth, again):
+    """Fields near the simulated ones, others when they are asked for again."""
+    rng = np.random.default_rng(again)
+    return truth * np.exp(0.3 * rng.standard_normal(truth.shape))
+
+
+def one_and_the_same(truth, again):
+    return shaken(np.tile(truth[:1], (len(truth), 1, 1)), again) * 0.03 + truth[:1]
+
+
+class KnowsByHeart(torch.nn.Module):
+    """A judge that scores the fields it has seen, in whichever orientation, and no others."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.known = self.sizes(seen)
+
+    @staticmethod
+    def sizes(fields):
+        return fields.double().square().flatten(1).mean(1)
+
+    def forward(self, fields, _given, _latent):
+        apart = (self.sizes(fields)[:, None] - self.known).abs().amin(1)
+        return (apart < 1e-6).float()
+
+
+@pytest.mark.parametrize(
+    ("broken", "rings"),
+    [
+        ("nothing", set()),
+        ("draws ignore their noise", {"spread"}),
+        ("draws are all alike", {"pair_distance", "spread"}),
+        ("draws are training fields", {"nearest"}),
+        ("the judge knows training fields by heart", {"gap"}),
+        ("the judge has won", {"balance"}),
+        ("the score is worse than before", {"relapse"}),
+    ],
+)
+def test_a_broken_training_rings_its_alarm(plans, broken, rings, monkeypatch):
+    """Asked of the loop: what it tells its observers is what users see."""
+    plan, spy = plans["lpt"], Spy()
+    loop = begin(replace(plan, predictor_images=0), Place(observers=[spy]))
+    examiner, seen = loop.examiner, loop.feed.data
+    truth, training = examiner.exam.truth, seen.fields[:]
+    mean = shaken(truth, 999)  # from which the truth is as far as any draw
+    answers = {
+        "draws ignore their noise": lambda _: shaken(mean, 1),
+        "draws are all alike": lambda again: one_and_the_same(mean, again),
+        "draws are training fields": lambda again: np.resize(
+            np.roll(training, again, 0), truth.shape
+        ),
+    }
+    answer = answers.get(broken, lambda again: shaken(mean, again))
+
+    def answered(_average, numbers, again=0):
+        return examiner.scaling.forward(answer(again)[list(numbers)].astype(np.float32))
+
+    monkeypatch.setattr(examiner, "_answer", answered)
+    if "by heart" in broken:
+        known = examiner.scaling.forward(training)
+        loop.networks.discriminator = KnowsByHeart(torch.from_numpy(known))
+    if "won" in broken:
+        loop.smoothed = 0.01
+    if "worse" in broken:
+        loop.course.best = 1e-3
+    loop.course.untrained, loop.networks.shown = 1e3, plan.images
+    loop._read()
+    told = {line["name"]: line for line in spy.lines if line["event"] == "alarm"}
+    other = {"scatter", "coverage", "score"}  # of a few fields that are far from right
+    assert set(told) - other == rings
+    for line in told.values():
+        low, high = line["low"], line["high"]
+        value = line["value"]
+        assert (low is not None and value < low) or (high is not None and value > high)
+
+
+def test_a_young_training_is_not_asked_what_takes_time(plans):
+    loop = begin(replace(plans["lpt"], predictor_images=0), Place(observers=[spy := Spy()]))
+    loop.course.untrained, loop.course.best = 1e-3, 1e-3
+    loop.networks.shown = 4
+    loop._read()
+    named = {line["name"] for line in spy.lines if line["event"] == "alarm"}
+    assert not named & {"coverage", "progress", "score", "relapse"}
+    loop.networks.shown = loop.plan.images
+    loop.course.best = 1e-3
+    loop._read()
+    assert {"progress", "relapse"} <= {
+        line["name"] for line in spy.lines if line["event"] == "alarm"
+    }
 
 
 def test_parameters_that_vary_become_conditions(tmp_path, plan, write_fields, two_epochs):
