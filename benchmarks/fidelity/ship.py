@@ -30,7 +30,7 @@ def ship(folder, name, limits):
         WEIGHTS / f"{name}.safetensors",
     )
     WEIGHTS.mkdir(exist_ok=True)
-    temporary = target.with_suffix(".tmp")
+    temporary = target.with_name(f".{name}.safetensors")
     save_weights(
         temporary,
         weights.generator,
@@ -41,13 +41,14 @@ def ship(folder, name, limits):
         made_by=weights.content["made_by"],
         training=weights.content["training"],
     )
-    size = temporary.stat().st_size
-    if size > LARGEST:
-        temporary.unlink()
-        raise SystemExit(f"{folder}: weights of {size} bytes, at most {LARGEST} are shipped")
-    temporary.replace(target)
+    try:
+        if (size := temporary.stat().st_size) > LARGEST:
+            raise SystemExit(f"{folder}: weights of {size} bytes, at most {LARGEST} are shipped")
+        content = card_of(folder, temporary, limits) | {"name": name}
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
     card = WEIGHTS / f"{name}.json"
-    content = card_of(folder, target, limits) | {"name": name}
     card.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
@@ -68,14 +69,14 @@ def extremes(theory):
     )
 
 
-def card_of(folder, target, limits):
-    """Return what a user should know of the weights of a run."""
+def card_of(folder, path, limits):
+    """Return what a user should know of the weights of a run that lie at a path."""
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    weights, recipe = load_weights(target), read(folder / "recipe.toml")
+    weights, recipe = load_weights(path), read(folder / "recipe.toml")
     layout, theory = weights.layout, weights.theory
     low, high = theory.domain
     return {
-        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "fields": {
             "dimension": layout.dimension,
             "grid": layout.grid,

@@ -119,3 +119,12 @@ def test_what_is_too_large_is_not_shipped(run, shelf, monkeypatch):
     with pytest.raises(SystemExit, match="at most 1000 are shipped"):
         ship.ship(run, "six", "none")
     assert not list(shelf.iterdir())
+
+
+def test_without_a_verdict_nothing_is_replaced(run, shelf):
+    ship.ship(run, "six", "none")
+    before = {path.name: path.read_bytes() for path in shelf.iterdir()}
+    (run / "verdict.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        ship.ship(run, "six", "other")
+    assert {path.name: path.read_bytes() for path in shelf.iterdir()} == before

@@ -136,16 +136,18 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     card = json.loads(path.read_text(encoding="utf-8"))
     assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-2", 2, 15)
     assert card["forecast"] == "neighbours-2-15min-2"
-    study.run("default", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
+    for seed in (2, 1):
+        study.run("default", seed, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     made = sorted(path.stem for path in (tmp_path / "results").iterdir())
     assert made == [
+        "default-15min-1",
         "default-15min-2",
-        "lognormal-0min-2",
+        "lognormal-0min-1",
         "neighbours-2-15min-2",
-        "untrained-0min-2",
+        "untrained-0min-1",
     ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
-    assert row == "| untrained, 2 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
+    assert row == "| untrained, 1 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,25 @@ def test_what_costs_as_much_shows_as_many_fields(tmp_path, monkeypatch, name, se
     for minutes in (15, 60)[known:]:
         with pytest.raises(TimeoutError):
             study._images(name, BASE, folder, minutes)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"discriminator_widths": (16, 32)}, {"neighbours": 2}, {"carried": (1.0,)}, {"batch": 8}],
+)
+def test_the_pace_of_another_network_is_not_taken(tmp_path, monkeypatch, other):
+    measured = tmp_path / "default-15min-1"
+    measured.mkdir()
+    plan = ARMS["default"].recipe(BASE, seed=1, images=4800, before=1600)
+    changed = plan.model_copy(update={"train": plan.train.model_copy(update=other)})
+    (measured / "recipe.toml").write_text(write(changed), encoding="utf-8")
+
+    def measure_speed(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr(study, "train", measure_speed)
+    with pytest.raises(TimeoutError):
+        study._images("default", BASE, measured, 15)
 
 
 def test_arms_of_one_pace_differ_in_what_costs_no_time():
