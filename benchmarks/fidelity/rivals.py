@@ -9,7 +9,7 @@ None knows initial conditions: noise in, a field out. Each has the size that its
 * ``flow``: flow matching along straight lines (Lipman et al. 2023, arXiv:2210.02747), a U-Net that sees the whole box,
   averaged weights, `STEPS` steps of Heun's method.
 
-As of the arms, the best of `READINGS` readings counts: the same score, against the simulations of training and validation, since no
+Their learning rate falls to a twentieth along half a cosine, as that of the arms. As of these, the best of `READINGS` readings counts: the same score, against the simulations of training and validation, since no
 initial conditions are known. They learn in the same precision, where their convolutions are those of the package.
 """
 
@@ -42,6 +42,7 @@ from cosmogan.models.seeds import derive_seed
 from cosmogan.train.data import spread
 from cosmogan.train.place import has_bfloat16, keep_memory
 from cosmogan.train.reading import FIELDS
+from cosmogan.train.step import cosine
 
 LENGTH = 64
 """Of the vector that a field is made from."""
@@ -69,6 +70,8 @@ class Rival(nn.Module):
     """
 
     batch = 16
+    rate = 4e-4
+    """Learning rate at the start."""
 
     def __init__(self, scaling, grid):
         super().__init__()
@@ -78,6 +81,17 @@ class Rival(nn.Module):
     def learning(self):
         """Networks that have an optimiser of their own."""
         return [self.generator, self.judge]
+
+    @property
+    def maker(self):
+        """What makes fields."""
+        return self.average
+
+    def pace(self, share):
+        """Set the learning rate when so much of the time is over."""
+        for adam in self.optimisers:
+            for group in adam.param_groups:
+                group["lr"] = cosine(self.rate, self.rate / 20, share)
 
     def learn(self, density):
         """Take one step on fields (n, 1, N, N), density over mean."""
@@ -109,6 +123,7 @@ class Dcgan(Rival):
     learning = ()  # its convolutions are PyTorch's
 
     batch = 64
+    rate = 2e-4
     widths = (256, 128, 64, 32)
     scale = 4.0  # a of 2 rho / (rho + a) - 1
 
@@ -133,13 +148,17 @@ class Dcgan(Rival):
                 nn.init.normal_(weight, std=0.02)
         generator = [*self.project.parameters(), *self.up.parameters()]
         self.optimisers = [
-            torch.optim.Adam(part, lr=2e-4, betas=(0.5, 0.999))
+            torch.optim.Adam(part, lr=self.rate, betas=(0.5, 0.999))
             for part in (generator, self.judge.parameters())
         ]
 
     @staticmethod
     def _up(wide, narrow):
         return nn.ConvTranspose2d(wide, narrow, 5, 2, 2, output_padding=1)
+
+    @property
+    def maker(self):
+        return nn.ModuleList([self.project, self.up])
 
     def make(self, z):
         """Return fields (n, 1, N, N) in the space of tanh."""
@@ -215,7 +234,7 @@ class R3gan(Rival):
         self.generator, self.judge = VectorGenerator(grid), VectorDiscriminator(grid)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [
-            torch.optim.Adam(part.parameters(), lr=4e-4, betas=(0.0, 0.95))
+            torch.optim.Adam(part.parameters(), lr=self.rate, betas=(0.0, 0.95))
             for part in (self.generator, self.judge)
         ]
 
@@ -253,13 +272,15 @@ class Velocity(Generator):
 class Flow(Rival):
     """The rival ``flow``."""
 
+    rate = 1e-3
+
     def __init__(self, scaling, grid):
         super().__init__(scaling, grid)
         widths = (16, 48, 64, 64, 64)
         shape = GeneratorShape(dimension=2, widths=widths, conditions=1, noisy=False)
         self.velocity = Velocity(shape, scaling)
         self.average = copy.deepcopy(self.velocity).requires_grad_(False)
-        self.optimisers = [torch.optim.Adam(self.velocity.parameters(), lr=1e-3)]
+        self.optimisers = [torch.optim.Adam(self.velocity.parameters(), lr=self.rate)]
 
     @property
     def learning(self):
@@ -308,6 +329,7 @@ def learn(name, fields, path, seconds, seed, score_of):
     while spent < seconds:
         before = time.monotonic()
         torch.manual_seed(derive_seed(seed, rival.shown))
+        rival.pace(spent / seconds)
         rival.learn(batch_of(fields, rival.shown // rival.batch, rival.batch, seed))
         spent += time.monotonic() - before
         due = spent >= seconds * (len(readings) + 1) / READINGS
@@ -321,6 +343,11 @@ def learn(name, fields, path, seconds, seed, score_of):
             _save(rival.state() | {"seconds": spent, "readings": readings}, path)
             saved = spent
     return readings
+
+
+def weights(network):
+    """Return how many numbers a network learnt."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def best_of(path):

@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.fidelity.ablations import without
 from benchmarks.fidelity.arms import ARMS
-from benchmarks.fidelity.rivals import RIVALS, learn, write_samples
+from benchmarks.fidelity.rivals import RIVALS, begin, learn, weights, write_samples
 from benchmarks.fidelity.serve import promised
 from cosmogan import pipeline
 from cosmogan.budget import SIMULATED
@@ -36,6 +36,7 @@ from cosmogan.emulate.run import emulate
 from cosmogan.errors import RecipeError
 from cosmogan.fields.store import open_fields
 from cosmogan.measure.run import measure
+from cosmogan.models.weights import load_weights
 from cosmogan.recipe import read
 from cosmogan.screen import on as screen_on
 from cosmogan.simulate.run import simulate
@@ -91,7 +92,7 @@ def run(name, seed, minutes, runs, recipe_path):
         card = scorecard(folder, readings_of(folder))
         if "pairs" in card:
             card["pairs"]["against_2lpt"] = against_2lpt(recipe, folder)
-        card |= promised(folder)
+        card |= promised(folder) | {"weights": _weights(folder)}
     if name == "default" and seed == 1:  # they know no seed of the training
         for other in IGNORANT:
             _keep(scorecard(folder, [{"images": 0, "seconds": 0.0}], other), other, seed, 0)
@@ -123,7 +124,7 @@ def run_rival(name, seed, seconds, folder, base, screen):
         others={"training": sources["train"], "validation": sources["validation"]},
         rules=pipeline.rules(base.compare),
     )
-    return scorecard(folder, readings)
+    return scorecard(folder, readings) | {"weights": weights(begin(name, fields["train"]).maker)}
 
 
 def _referee(fields, rules):
@@ -140,6 +141,12 @@ def readings_of(folder):
     lines = (folder / "run/log.jsonl").read_text(encoding="utf-8").splitlines()
     found = [line for line in map(json.loads, lines) if line["event"] == "reading"]
     return [{k: r[k] for k in ("images", "seconds", "score", "gap_validation")} for r in found]
+
+
+def _weights(folder):
+    """Return how many numbers the networks learnt that make the fields of an arm."""
+    known = load_weights(folder / "run/weights.safetensors")
+    return sum(weights(part) for part in (known.generator, known.predictor) if part is not None)
 
 
 def _label(name, seed, minutes):
@@ -272,20 +279,31 @@ def table():
     if not cards:
         return "no scorecards yet"
     names = [name for name in ROWS if any(name in card["errors"] for card in cards)]
-    head = ["arm, seed", "fields, minutes", *names, "bins", "pairs", "spread", *OPEN, "AUC"]
+    head = [
+        "arm, seed",
+        "weights",
+        "fields, minutes",
+        *names,
+        "bins",
+        "pairs",
+        "spread",
+        *OPEN,
+        "AUC",
+    ]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     floor = {}
     for card in cards:  # statistics came later than some
         floor = card["floor"] | floor
     known = [_percent(floor[n]["median"]) + f" ({_percent(floor[n]['high'])})" for n in names]
-    lines.append(f"| floor, median (95 %) | | {' | '.join(known)} | | | | | | |")
+    lines.append(f"| floor, median (95 %) | | | {' | '.join(known)} | | | | | | |")
     lines += [f"| {' | '.join(_row(card, names))} |" for card in cards]
     return "\n".join(lines)
 
 
 def _row(card, names):
     pairs, classified = card.get("pairs"), (card["samples"] or {}).get("classified")
-    row = [f"{card['arm']}, {card['seed']}", f"{card['images']:,}, {card['seconds'] / 60:.1f}"]
+    row = [f"{card['arm']}, {card['seed']}", f"{card['weights']:,}" if "weights" in card else "-"]
+    row.append(f"{card['images']:,}, {card['seconds'] / 60:.1f}")
     row += [_percent(card["errors"][n]["value"]) if n in card["errors"] else "-" for n in names]
     row.append("/".join(str(card["bins"][o]) for o in ("pass", "cannot tell", "fail")))
     if pairs is None:

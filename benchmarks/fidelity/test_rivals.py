@@ -118,3 +118,13 @@ def test_a_batch_is_of_the_fields_turned_and_shifted(fields):
     assert {round(float(s), 1) for s in batch.sum(dim=(1, 2, 3))} <= sums
     assert torch.equal(batch_of(fields, 3, 5, seed=1), batch)
     assert not torch.equal(batch_of(fields, 4, 5, seed=1), batch)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_learning_rate_falls_as_time_goes(make, name):
+    rival = make(name)
+    for share, expected in ((0, 1), (0.5, 0.525), (1, 0.05)):
+        rival.pace(share)
+        rates = [group["lr"] for adam in rival.optimisers for group in adam.param_groups]
+        assert rates == pytest.approx(len(rates) * [expected * rival.rate])
+    assert len(rates) == len(rival.optimisers)

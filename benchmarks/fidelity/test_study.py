@@ -110,9 +110,9 @@ def test_the_table_says_what_the_scorecards_say(tmp_path, monkeypatch):
     assert "power" in head
     assert "2.0 % (4.0 %)" in floor
     assert default == (
-        "| default, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | 1/1/0 | 1.02 | 0.50, 0.50 | 0.30, 0.35 | 0.750 |"
+        "| default, 1 | - | 4,800, 1.5 | 5.0 % | 1/1/0 | 1/1/0 | 1.02 | 0.50, 0.50 | 0.30, 0.35 | 0.750 |"
     )
-    assert gaussian == "| gaussian, 1 | 4,800, 1.5 | 5.0 % | 1/1/0 | - | - | - | - | 0.750 |"
+    assert gaussian == "| gaussian, 1 | - | 4,800, 1.5 | 5.0 % | 1/1/0 | - | - | - | - | 0.750 |"
 
 
 def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_path, monkeypatch):
@@ -129,13 +129,14 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
     monkeypatch.setattr(study, "_images", lambda *_: (4800, 0))
     monkeypatch.setattr(study, "against_2lpt", lambda *_: {"left_open": curve(0.3, 0.35)})
     monkeypatch.setattr(study, "promised", lambda folder: {"forecast": folder.name})
+    monkeypatch.setattr(study, "_weights", lambda _: 1234)
     path = study.run("neighbours-2", 2, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     assert asked == ["data", ("neighbours-2-15min-2", 4800)]
     link = tmp_path / "runs/neighbours-2-15min-2/train.fields"
     assert link.readlink() == (tmp_path / "runs/data/train.fields").absolute()
     card = json.loads(path.read_text(encoding="utf-8"))
     assert (card["arm"], card["seed"], card["minutes"]) == ("neighbours-2", 2, 15)
-    assert card["forecast"] == "neighbours-2-15min-2"
+    assert (card["forecast"], card["weights"]) == ("neighbours-2-15min-2", 1234)
     for seed in (2, 1):
         study.run("default", seed, 15, tmp_path / "runs", study.HERE / "fidelity.toml")
     made = sorted(path.stem for path in (tmp_path / "results").iterdir())
@@ -147,7 +148,7 @@ def test_an_arm_runs_on_simulations_that_all_share_and_leaves_its_scorecard(tmp_
         "untrained-0min-1",
     ]
     (row,) = [line for line in study.table().splitlines() if line.startswith("| untrained")]
-    assert row == "| untrained, 1 | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
+    assert row == "| untrained, 1 | - | 0, 0.0 | 40.0 % | 0/0/0 | - | - | - | - | - |"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,7 @@ def test_a_rival_learns_for_its_time_and_is_judged(tmp_path, monkeypatch, tiny_s
     card = json.loads(study.run("flow", 1, 1 / 60, runs, str(recipe)).read_text(encoding="utf-8"))
     assert card["seconds"] >= 1
     assert card["images"] > 0
+    assert card["weights"] == 281_825
     assert 1 <= len(card["readings"]) <= 10
     assert all(reading["score"] > 0 for reading in card["readings"])
     assert "pairs" not in card
