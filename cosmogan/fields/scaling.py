@@ -63,14 +63,16 @@ class Scaling:
             )
 
     @classmethod
-    def fit(cls, fields: NDArray[np.float32], density_scale: float) -> "Scaling":
-        """Measure mean, scatter and largest density of training fields (n, N, ...)."""
+    def fit(
+        cls, fields: NDArray[np.float32], density_scale: float, density_max: float | None = None
+    ) -> "Scaling":
+        """Measure mean and scatter of training fields (n, N, ...), and their largest density if it is not known of more of them."""
         logarithm = np.log1p(fields.astype(np.float64) / density_scale)
         return cls(
             density_scale=density_scale,
             mean=float(logarithm.mean()),
             std=float(logarithm.std()),
-            density_max=float(fields.max()),
+            density_max=float(fields.max()) if density_max is None else density_max,
         )
 
     def as_dict(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cosmogan.errors import TrainingError
+from cosmogan.errors import LayoutError, TrainingError
 from cosmogan.fields.dataset import FieldSet
 from cosmogan.fields.scaling import Scaling
 from cosmogan.fields.store import check_split, refuse_fixed
@@ -23,6 +23,11 @@ from cosmogan.models.theory import Theory
 
 SAMPLE = 2048
 """At most so many fields are read to fix scales."""
+ALIKE = (
+    *("dimension", "grid", "box_size", "thickness", "mass_assignment"),
+    *("particles", "parameter_names"),
+)
+"""What fields of both sides of the split share, of their layout."""
 RELATED = 0.2
 """Least correlation of simulated fields with the latents of their own initial conditions."""
 
@@ -122,9 +127,18 @@ def check_training(train: FieldSet, validation: FieldSet) -> None:
     ------
     SplitError
         If a simulation stands on both sides.
+    LayoutError
+        If their fields are not of one kind.
     RecipeError
         If the amplitudes of either were fixed.
     """
+    for name in ALIKE:
+        here, there = getattr(validation.layout, name), getattr(train.layout, name)
+        if here != there:
+            raise LayoutError(
+                f"{validation.path}: {name} = {here}, but {there} in {train.path}; "
+                "give both sides fields of one kind"
+            )
     check_split(train=train, validation=validation)
     refuse_fixed(train)
     refuse_fixed(validation)

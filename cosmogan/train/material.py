@@ -27,7 +27,7 @@ class Material:
     training, validation : TrainingFields
         Both sides, in training space.
     sample : (n, N, ...) float32 ndarray
-        Training fields that fix the scales, density over mean, in random order: one in so many of them is of all redshifts.
+        Training fields that fix the scales but for the largest density, density over mean, in random order: one in so many of them is of all redshifts.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class Material:
         self.latent = make_latent(plan.latent, plan.theory, self.layout.grid, plan.boxes)
         self._some = np.random.default_rng(0).permutation(spread(sides[0]))
         self.sample: NDArray[np.float32] = sides[0].read_checked(self._some)
-        self.scaling = Scaling.fit(self.sample, plan.density_scale)
+        self.scaling = Scaling.fit(self.sample, plan.density_scale, plan.density_max)
         self.training, self.validation = (
             TrainingFields(side, self.scaling, plan.theory, plan.seed) for side in sides
         )

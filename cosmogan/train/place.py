@@ -40,7 +40,7 @@ class Place:
     device : str
         ``cpu`` or ``cuda:i``.
     stopped : callable
-        Whether somebody asked to stop; only rank 0 is asked.
+        Whether somebody asked this worker to stop; then all do.
     observers : sequence of Observer
         Told by rank 0.
     rounded : bool
@@ -79,7 +79,7 @@ class Place:
 
     def should_stop(self) -> bool:
         """Return one decision for all workers."""
-        return self.anywhere(self.first and self.stopped())
+        return self.anywhere(self.stopped())
 
     def gather(self, mine: Result) -> list[Result]:
         """Return what each worker has, small enough for a message."""
@@ -174,7 +174,9 @@ def device_of(wish: str, local_rank: int = 0) -> str:
     """
     if wish == "cuda" and not torch.cuda.is_available():
         raise ResourceError("train.device = 'cuda': PyTorch finds no GPU here; use 'auto' or 'cpu'")
-    return f"cuda:{local_rank}" if wish != "cpu" and torch.cuda.is_available() else "cpu"
+    if wish == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{local_rank % torch.cuda.device_count()}"  # a task may see its own alone
 
 
 def rounds(wish: str, place: Place) -> bool:

@@ -38,6 +38,8 @@ class Training:
         As in the recipe.
     density_scale : float
         rho_s of the training space [mean density].
+    density_max : float
+        Largest density of all training fields [mean density].
     average_half_life : float
         Of the averaged weights [fields].
     seed : int
@@ -73,6 +75,7 @@ class Training:
     gamma: float
     gamma_statistics: float
     density_scale: float
+    density_max: float
     average_half_life: float
     seed: int
     threads: int

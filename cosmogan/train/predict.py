@@ -114,27 +114,28 @@ class Lesson:
         training fields; then of the density over its mean, P what theory expects at its parameters. 1 is who
         predicts the mean everywhere.
         """
-        return self._errors(*self._given(side, cursors))
+        real, latents = self._given(side, cursors)
+        start = latents[:, :1].to(self.place.device)
+        return self._errors(real, *self._predict(real, latents)), self._errors(real, start, start)
 
     def _given(self, side: TrainingFields, cursors: Sequence[int]) -> tuple[Batch, Tensor]:
         """Read fields at cursors and what they are predicted from, as they are turned."""
         real = side.at(cursors)
         return real, orient(self.source.latents(real.origins, real.rows), real.orientations)
 
-    def _errors(self, real: Batch, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict(self, real: Batch, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means of the field and of its density, (n, 1, N, ...) each, in training space."""
         device = self.place.device
-        latents = latents.to(device)
-        means = self.predictor(latents, (), self.source.conditions(real.rows, device))
+        conditions = self.source.conditions(real.rows, device)
+        means = self.predictor(latents.to(device), (), conditions)
+        return means[:, :1], means[:, 1:]
+
+    def _errors(self, real: Batch, y: Tensor, of_density: Tensor) -> Tensor:
+        device, density = self.place.device, self.material.scaling.inverse
         truth, expected = real.fields.to(device), self.spectra.at(real.rows).to(device)
-        density = self.material.scaling.inverse
-
-        def errors(y: Tensor, of_density: Tensor) -> Tensor:
-            rough = self.whitening(y - truth).square().mean()
-            away = density(of_density, torch) - density(truth, torch)
-            return torch.stack([rough, _squared(away, expected)])
-
-        start = latents[:, :1]
-        return errors(means[:, :1], means[:, 1:]), errors(start, start)
+        rough = self.whitening(y - truth).square().mean()
+        away = density(of_density, torch) - density(truth, torch)
+        return torch.stack([rough, _squared(away, expected)])
 
     def _step(self) -> None:
         before, cpu_before = time.monotonic(), time.process_time()
@@ -143,7 +144,7 @@ class Lesson:
         numbers = range(rank * batch // world, (rank + 1) * batch // world)
         cursors = [self.shown + i for i in numbers]
         given = self.place.together(lambda: self._given(self.material.training, cursors))
-        loss, _ = self._errors(*given)
+        loss = self._errors(given[0], *self._predict(*given))
         torch.autograd.backward(loss.sum())
         rate = cosine(LEARNING_RATE, LEARNING_RATE / 20, self.shown / self.plan.predictor_images)
         found = move(self.adam, rate, self.place.reduce, loss.detach().sum())

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 AT_A_TIME = 8
 """Most boxes that a worker displaces for one reading of the plan."""
+LOOKED = 4096
+"""Fields whose largest density one task looks for."""
+_READ = 256
 FEW = 8
 """Spectra that are not worth the way to other processes."""
 FAILURES = 3
@@ -134,6 +137,7 @@ def gather(recipe: Recipe, folder: Path) -> Training:
     require_levels(recipe)
     training, validation = _sides(folder)
     table, run, wanted = recipe.train, folder / "run", identity(recipe, training, validation)
+    known = _known_plan(run, wanted)
     return Training(
         folder=str(run.absolute()),
         train=str(training.path.absolute()),
@@ -155,19 +159,20 @@ def gather(recipe: Recipe, folder: Path) -> Training:
         gamma=table.gamma,
         gamma_statistics=table.gamma_statistics,
         density_scale=table.density_scale,
+        density_max=known.density_max if known else largest_density(training),
         average_half_life=table.average_half_life,
         seed=table.seed,
         threads=table.threads,
         precision=table.precision,
         tolerance=recipe.compare.tolerance.model_dump(include=set(READ)),
         k_max=recipe.compare.k_max,
-        theory=_known_theory(run, wanted) or theory_of(training, validation),
+        theory=known.theory if known else theory_of(training, validation),
         identity=wanted,
         made_by=asdict(provenance("cosmogan train", write(recipe))),
     )
 
 
-NETWORKS = 8
+NETWORKS = 9
 """Counts changes of the networks and of what they are shown, which no recipe tells."""
 
 
@@ -215,13 +220,34 @@ def _sides(folder: Path) -> tuple[FieldSet, FieldSet]:
     return training, validation
 
 
-def _known_theory(run: Path, wanted: str) -> Theory | None:
-    """Return the theory of a training that was begun before, if it is this one."""
+def largest_density(fields: FieldSet) -> float:
+    """Return the largest density of all fields [mean density], looked for on the whole cluster.
+
+    No sample will do: of 30,720 slices of the demo's boxes, one in fifteen had a maximum of 631, and all of them one of 894.
+
+    Raises
+    ------
+    LayoutError
+        If a field is damaged.
+    """
+    starts = range(0, len(fields), LOOKED)
+    calls = [(str(fields.path), start, min(start + LOOKED, len(fields))) for start in starts]
+    return max(starmap(_largest, calls) if len(calls) == 1 else scatter(_largest, calls))
+
+
+def _largest(path: str, start: int, stop: int) -> float:
+    fields, starts = open_fields(path), range(start, stop, _READ)
+    blocks = (np.arange(at, min(at + _READ, stop)) for at in starts)
+    return max(float(fields.read_checked(block).max()) for block in blocks)
+
+
+def _known_plan(run: Path, wanted: str) -> Training | None:
+    """Return the plan of a training that was begun before, if it is this one."""
     try:
         before = Training.read(run / "training.json")
     except CheckpointError:
         return None
-    return before.theory if before.identity == wanted else None
+    return before if before.identity == wanted else None
 
 
 def displace(path: Path, stopped: Callable[[], bool] = lambda: False) -> None:
@@ -347,7 +373,7 @@ def _loop(config: dict[str, Any]) -> None:
         rank=rank,
         world=context.get_world_size(),
         device=device_of("cuda" if config["gpu"] else "cpu", context.get_local_rank()),
-        stopped=Path(config["flag"]).exists,
+        stopped=Path(config["flag"]).exists if rank == 0 else lambda: False,
         observers=observers,
     )
     try:

@@ -79,6 +79,7 @@ def train(plan: Training, place: Place | None = None) -> bool:
     here = place or Place()
     keep_memory()
     torch.backends.cudnn.allow_tf32 = False  # float32 is what the weights say they learnt in
+    torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.deterministic = True
     torch.set_num_threads(plan.threads)
     loop = begin(plan, here)
@@ -350,8 +351,10 @@ def _train_here(plan: Training) -> bool:
     world, device = int(os.environ.get("WORLD_SIZE", "1")), device_of("auto", local_rank)
     observers = [LogFile(Path(plan.folder))]
     place = Place(rank, world, device, stopped=stop.is_set, observers=observers)
-    if world > 1:
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    if world > 1:  # objects travel over gloo
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     try:
         return train(plan, place)
     finally:

@@ -168,6 +168,7 @@ def base_plan(sides, theory):
         gamma=1.0,
         gamma_statistics=0.5,
         density_scale=0.5,
+        density_max=100.0,
         average_half_life=40.0,
         seed=3,
         threads=1,

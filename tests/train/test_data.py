@@ -1,10 +1,13 @@
 """The stream of training fields: each once an epoch, turned at random, the same after a restart."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from cosmogan.errors import RecipeError, SplitError
+from cosmogan.errors import LayoutError, RecipeError, SplitError
 from cosmogan.fields.scaling import Scaling
 from cosmogan.train.data import SAMPLE, TrainingFields, check_training, spread, to_tensor
 
@@ -112,3 +115,17 @@ def test_fixed_amplitudes_are_refused_on_either_side(tmp_path, sides, write_fiel
     pair[side] = write_fields(tmp_path / "f.fields", theory, boxes=1, first=50, fixed=True)
     with pytest.raises(RecipeError, match="fixed-amplitude"):
         check_training(*pair)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("thickness", 4.0), ("mass_assignment", "tsc"), ("particles", 64), ("box_size", 32.0)],
+)
+def test_sides_of_different_kinds_are_refused(sides, name, other):
+    """A slab of validation would stand beside the latent of another."""
+    train, validation = sides
+    odd = copy.copy(validation)
+    odd.layout = replace(validation.layout, **{name: other})
+    with pytest.raises(LayoutError, match=rf"{name} = {other}, but .* fields of one kind$"):
+        check_training(train, odd)
+    check_training(train, validation)

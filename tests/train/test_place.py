@@ -45,14 +45,16 @@ def test_what_is_so_on_one_worker_is_known_to_all(team, who):
     assert team(3).run(lambda rank, reduce: Seat(rank, 3, reduce).anywhere(False)) == [False] * 3
 
 
-def test_only_the_first_worker_is_asked_whether_to_stop(team):
+def test_whoever_is_asked_to_stop_all_do(team):
+    """As where a node is taken away: its workers alone get the signal."""
+
     def ask(who):
         return team(2).run(
             lambda rank, reduce: Seat(rank, 2, reduce, stopped=lambda: rank == who).should_stop()
         )
 
-    assert ask(0) == [True, True]
-    assert ask(1) == [False, False]
+    assert ask(0) == ask(1) == [True, True]
+    assert ask(None) == [False, False]
 
 
 @pytest.mark.parametrize("who", [0, 1])
@@ -109,8 +111,11 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
 
 def test_a_gpu_that_is_there_is_taken_unless_the_cpu_is_wished_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert device_of("auto", 1) == device_of("cuda", 1) == "cuda:1"
     assert device_of("cpu", 1) == "cpu"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_of("auto", 3) == "cuda:0", "each task of a node may see its own alone"
 
 
 def test_all_round_if_all_processors_have_such_products(team, monkeypatch):

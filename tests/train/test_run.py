@@ -31,6 +31,7 @@ from cosmogan.models.latent import LatentShape
 from cosmogan.recipe import Recipe
 from cosmogan.train import run
 from cosmogan.train.data import rows_of
+from cosmogan.train.material import Material
 from cosmogan.train.place import Place
 from cosmogan.train.run import crew, displace, gather, identity, theory_of, train
 from cosmogan.train.worker import begin
@@ -237,6 +238,18 @@ def test_a_training_that_was_begun_keeps_its_theory(folder, monkeypatch):
     np.testing.assert_array_equal(again.theory.power, plan.theory.power)
     with pytest.raises(TypeError):
         gather(recipe(gamma=3.0), folder)
+
+
+def test_the_largest_density_is_that_of_all_fields(folder, monkeypatch, ray_session):
+    """Also if it is in the last of many parts; no sample knows it."""
+    monkeypatch.setattr(run, "_READ", 5)
+    fields = store.open_fields(folder / "train.fields")
+    largest = fields[:].max()
+    assert run.largest_density(fields) == largest
+    monkeypatch.setattr(run, "LOOKED", 7)
+    assert run.largest_density(fields) == largest
+    plan = gather(recipe(), folder)
+    assert plan.density_max == Material(plan).scaling.density_max == largest
 
 
 @pytest.mark.parametrize("part", ["predictor", "checkpoints"])
