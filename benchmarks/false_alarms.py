@@ -12,7 +12,7 @@ copies is tried too, on emulators that are made of other boxes.
 
 import argparse
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,24 +51,13 @@ class Boxes:
 
     def yardsticks(self, chosen, rules):
         """Return what is judged when these boxes are the truth."""
-        statistics = {
-            name: replace(s, samples=self.means[name][chosen])
-            for name, s in self.table.statistics.items()
-        }
-        like = self.table
-        truth = replace(
-            like,
-            statistics=statistics,
-            origin=like.origin[: len(chosen)],
-            parameters=like.parameters[: len(chosen)],
-        )
-        return make_yardsticks(truth, rules)
+        numbers = self.table.simulation
+        rows = np.flatnonzero(np.isin(numbers, np.unique(numbers)[chosen]))
+        return make_yardsticks(self.table.take(rows), rules)
 
     def units(self, chosen, yardsticks):
         """Return these boxes as the verdict sees them."""
-        plain = [
-            self.means[y.source][chosen][:, y.columns] for y in yardsticks if y.name != SCATTER
-        ]
+        plain = [y.of(self.means[y.source][chosen]) for y in yardsticks if y.name != SCATTER]
         (scatter,) = (y.columns for y in yardsticks if y.name == SCATTER)
         return Units(
             means=np.concatenate(plain, axis=1),
@@ -80,7 +69,7 @@ class Boxes:
     def fields(self, rows, yardsticks):
         """Return single fields, each as a simulation of its own."""
         samples = {y.source: self.table[y.source].samples[rows] for y in yardsticks}
-        plain = [samples[y.source][:, y.columns] for y in yardsticks if y.name != SCATTER]
+        plain = [y.of(samples[y.source]) for y in yardsticks if y.name != SCATTER]
         (scatter,) = (y.columns for y in yardsticks if y.name == SCATTER)
         logs = np.log(samples["power"][:, scatter])
         return Units(

@@ -42,6 +42,8 @@ RATIOS = {
 """Ratios to the held-out simulations, what passes, and whose floor is known."""
 SIDES = (("emulated", ""), ("counterparts", ", box by box"))
 """Which data set promises something, and how it is set against simulations."""
+WORSE = ("", "yes", "open", "floor", "no")
+"""What may be said of a target, from good to bad."""
 DRAWS = 16
 """Draws whose mean is asked how much it leaves open."""
 
@@ -120,7 +122,6 @@ def rows(card):
             floor=floor[name],
         )
         for name, (label, most) in ERRORS.items()
-        if name in card["errors"]
     ]
     return [*found, *_promises(card), *_phases(card["pairs"])]
 
@@ -198,9 +199,15 @@ def _over(above, below):
 
 
 def worst(cards):
-    """Return the row of the seed that is worst, target by target, each with that seed's scorecard."""
+    """Return the row of the seed that is worst, target by target, each with that seed's scorecard.
+
+    One that misses before one that does not, and then the farthest.
+    """
     return [
-        max(zip(same, cards, strict=True), key=lambda pair: pair[0].distance)
+        max(
+            zip(same, cards, strict=True),
+            key=lambda pair: (WORSE.index(pair[0].reached), pair[0].distance),
+        )
         for same in zip(*map(rows, cards), strict=True)
     ]
 
@@ -245,7 +252,13 @@ def main():
     paths = sorted(RESULTS.glob(f"{given.arm}-{given.minutes:g}min-*.json"))
     if not paths:
         parser.error(f"no scorecard of {given.arm} in {RESULTS}: run it with study.py")
-    print(table([json.loads(path.read_text(encoding="utf-8")) for path in paths]))
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    for path, card in zip(paths, cards, strict=True):
+        if "promise_floor" not in card or ERRORS.keys() - card["errors"].keys():
+            parser.error(
+                f"{path}: judged by an earlier version; delete its verdict.json and run it again"
+            )
+    print(table(cards))
 
 
 if __name__ == "__main__":

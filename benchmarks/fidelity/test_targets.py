@@ -136,6 +136,18 @@ def test_what_reaches_out_of_a_target_is_open(card):
     assert opened == ["scatter of ln P", "mean P(k), k < 0.7 k_Nyquist"]
 
 
+def test_a_seed_that_misses_is_worse_than_one_that_is_farther_and_does_not(card):
+    loose, tight = (copy.deepcopy(card) | {"seed": seed} for seed in (2, 3))
+    loose["pairs"]["spread"] = {"value": 1.1, "low": 0.95, "high": 1.25}
+    tight["pairs"]["spread"] = {"value": 1.05, "low": 1.02, "high": 1.08}
+    loose["scores"]["scatter ratio"] = measured(1.1)
+    tight["scores"]["scatter ratio"] = {"value": 1.05, "low": 0.9, "high": 1.2}
+    for cards in ([loose, tight], [tight, loose]):
+        found = {row.label: (row.reached, of["seed"]) for row, of in worst(cards)}
+        assert found["spread of draws about their mean, over what that misses"] == ("no", 3)
+        assert found["scatter of ln P"] == ("open", 3)
+
+
 def test_no_number_is_the_worst_of_all(card):
     bad = copy.deepcopy(card) | {"seed": 2}
     bad["errors"]["power"] = measured(float("nan"))

@@ -41,7 +41,7 @@ def atlas_figure(universes: Universes) -> str:
     str
         An inline SVG image; empty if none of `SHOWN` was judged.
     """
-    rows = [name for name in SHOWN if name in universes.statistics]
+    rows = [n for n in SHOWN if len(universes.having(n)) == len(universes.each)]
     if not rows:
         return ""
     colours = _colours(universes)

@@ -57,7 +57,10 @@ if TYPE_CHECKING:
 TRUTH = "truth"
 """Key of the held-out fields among `Setting.fields`."""
 REPORT, VERDICT = "report.html", "verdict.json"
-ORDER = ("mean_density", *TWO_POINT, *THREE_POINT, *ONE_POINT, *EXTREMA, *MINKOWSKI)
+ORDER = (
+    *("mean_density", *TWO_POINT, *THREE_POINT, *ONE_POINT, "pdf_tail"),
+    *(*EXTREMA, "peaks_tail", *MINKOWSKI),
+)
 _PACKAGES = ("numpy", "scipy", "numba", "h5py", "camb", "torch", "ray", "dask")
 _BADGES = {
     PASS: ("pass", "✓"),
@@ -171,11 +174,12 @@ def write_report(
     ]
     sentences += [sentence for _, sentence in words.on_samples(setting.samples)]
     sentences += [sentence for _, sentence in words.on_pairs(setting.pairs)]
+    sentences.append(words.on_memory(setting.alarms))
     more = {
         "outcome": conclude(verdict.about, setting.alarms),
         "outcome_of_bins": verdict.about.outcome,
         "alarms": setting.alarms,
-        "training": setting.course,
+        "course": setting.course,
         "sentences": [sentence for sentence in sentences if sentence],
         "samples": setting.samples.summary() if setting.samples else None,
         "pairs": setting.pairs.summary() if setting.pairs else None,
@@ -204,6 +208,7 @@ def _render(
             undecided=words.undecided(verdict),
             lesson=words.lesson(verdict),
             far=words.on_places(exhibit.tables[verdict.subject]),
+            memory=words.on_memory(setting.alarms),
             rows=[name for name in ORDER if name in verdict.about.results]
             + [name for name in verdict.about.results if name not in ORDER],
             layout=exhibit.truth.attributes,
@@ -253,9 +258,11 @@ def write_atlas(
     folder, made_by = Path(out), {**_made_by(truth), **setting.made_by}
     folder.mkdir(parents=True, exist_ok=True)
     sentences, looked = words.on_universes(universes), words.on_samples(setting.samples)
+    memory = words.on_memory(setting.alarms)
+    looked += [("fail", memory)] if memory else []
     more = {
         "alarms": setting.alarms,
-        "training": setting.course,
+        "course": setting.course,
         "sentences": [*sentences, *(sentence for _, sentence in looked)],
         "samples": setting.samples.summary() if setting.samples else None,
         "timings": setting.timings,
@@ -290,6 +297,7 @@ def _summary_row(universes: Universes, name: str) -> dict[str, Any]:
     worst, bare = universes.worst(name), universes.theory_errors(name)
     return {
         "name": name,
+        "universes": len(universes.having(name)),
         "tolerance": worst.score(name).highest,
         "passed": universes.count(name, PASS),
         "unsure": universes.count(name, CANNOT_TELL),

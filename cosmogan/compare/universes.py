@@ -89,13 +89,16 @@ class Universes:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """What was judged in every universe."""
-        first, *others = (universe.results for universe in self.each)
-        return tuple(name for name in first if all(name in results for results in others))
+        """What was judged in any universe; tails, where there are enough of them."""
+        return tuple(dict.fromkeys(name for universe in self.each for name in universe.results))
+
+    def having(self, statistic: str) -> list[Universe]:
+        """Return the universes in which a statistic was judged."""
+        return [universe for universe in self.each if statistic in universe.results]
 
     def errors(self, statistic: str) -> Array:
-        """Return the error of a statistic in each universe."""
-        return np.array([universe.results[statistic].error.value for universe in self.each])
+        """Return the error of a statistic in each universe that has it."""
+        return np.array([u.results[statistic].error.value for u in self.having(statistic)])
 
     def theory_errors(self, statistic: str) -> Array:
         """Return the error of perturbation theory alone in each universe; empty without."""
@@ -104,15 +107,15 @@ class Universes:
 
     def count(self, statistic: str, outcome: str) -> int:
         """Return in how many universes a statistic has this outcome."""
-        return sum(universe.score(statistic).outcome == outcome for universe in self.each)
+        return sum(u.score(statistic).outcome == outcome for u in self.having(statistic))
 
     def count_bins(self, statistic: str) -> int:
         """Return in how many universes every judged bin of a statistic passes."""
-        return sum(universe.results[statistic].outcome == PASS for universe in self.each)
+        return sum(u.results[statistic].outcome == PASS for u in self.having(statistic))
 
     def worst(self, statistic: str) -> Universe:
         """Return the universe in which a statistic is worst."""
-        return self.each[int(np.argmax(self.errors(statistic)))]
+        return self.having(statistic)[int(np.argmax(self.errors(statistic)))]
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers."""

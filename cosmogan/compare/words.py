@@ -274,6 +274,11 @@ def enumeration(items: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
+def on_memory(alarms: Sequence[str]) -> str:
+    """Return that the networks know training fields by heart, in one sentence; empty if they do not."""
+    return f"An alarm of the training: {_ALARMS['memory']}." if "memory" in alarms else ""
+
+
 def on_places(table: StatisticsTable) -> str:
     """Return that fields lie where the network was not trained, in one sentence; empty if they do not."""
     if not table.attributes.get("extrapolated"):
@@ -293,7 +298,7 @@ def on_universes(universes: "Universes") -> list[str]:
         for number, verb, once in ((failed, "fail", "fails"), (unsure, "stay open", "stays open"))
         if number
     ]
-    well = [n for n in names if universes.count(n, PASS) == count]
+    well = [n for n in names if universes.count(n, PASS) == len(universes.having(n))]
     badly = [n for n in names if universes.count(n, FAIL)]
     headline = (
         f"The mean error of the {name_of(first)} of the emulated fields is within {percent(tolerance)} in "

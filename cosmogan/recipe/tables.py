@@ -140,6 +140,12 @@ class SimulateTable(Table):
             )
         if not self.redshifts or max(self.redshifts) >= self.start_redshift:
             raise ValueError("redshifts must be given and lie below start_redshift")
+        for split in ("train", "test"):
+            number = len(set(self.redshifts_of(split)))
+            if self.steps < number:
+                raise ValueError(
+                    f"steps = {self.steps}: fewer than the {number} redshifts of {split}; take one at least for each"
+                )
         low, high = min(self.redshifts), max(self.redshifts)
         if not all(low <= z <= high for z in self.test_redshifts):
             raise ValueError(
@@ -336,6 +342,15 @@ class Recipe(Table):
         if simulate.get("dimension") != 3:
             return given
         return given | {"train": {"neighbours": 0} | train}
+
+    @model_validator(mode="after")
+    def _universes_are_held_out(self) -> Self:
+        several, given = len(set(self.simulate.redshifts)) > 1, self.simulate.test_redshifts
+        if self.points is None and several and given and len(set(given)) == 1:
+            raise ValueError(
+                f"simulate.test_redshifts = {given}: of several redshifts that are learnt, hold out two at least"
+            )
+        return self
 
     @model_validator(mode="after")
     def _cubes_have_no_neighbours(self) -> Self:

@@ -5,10 +5,12 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from cosmogan.train.watch import in_words
 
 Progress = Callable[[int, int], None]
 
@@ -51,7 +53,7 @@ def following(path: Path, before: int, images: int, progress: Progress) -> Itera
         progress(*work_done(_shown(path, -before), before, images))
         for line in news.read():
             if line.get("event") == "alarm":
-                _log.warning("train: %s", _in_words(line))
+                _log.warning("train: %s", in_words(line))
 
     def follow() -> None:
         while not done.wait(FOLLOW_SECONDS):
@@ -93,14 +95,6 @@ class _News:
             self._read += len(line) + 1
             with contextlib.suppress(ValueError):
                 yield json.loads(line)
-
-
-def _in_words(alarm: Mapping[str, Any]) -> str:
-    value, low, high = (alarm[key] for key in ("value", "low", "high"))
-    lies = f"above {high:g}" if high is not None and value > high else f"below {low}"
-    where = lies if value == value else "not a number"  # noqa: PLR0124
-    name = alarm["name"].replace("_", " ")
-    return f"alarm: {name} is {value:.3g} after {alarm['images']:,} fields, {where}"
 
 
 def _shown(path: Path, start: int) -> int:

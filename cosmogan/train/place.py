@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,11 @@ from torch import Tensor, nn
 
 from cosmogan.errors import CosmoganError, ResourceError, TrainingError
 from cosmogan.train.reading import Reading, Referee
+from cosmogan.train.watch import in_words
 
 Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -155,6 +159,18 @@ class LogFile:
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(kept), encoding="utf-8")
         temporary.replace(self.path)
+
+
+class Caller:
+    """An observer that warns of alarms at once, where nobody follows the log."""
+
+    def line(self, line: dict[str, Any]) -> None:
+        """Warn if it is an alarm."""
+        if line["event"] == "alarm":
+            _log.warning("train: %s", in_words(line))
+
+    def reading(self, reading: Reading, fields: NDArray[np.float32], referee: Referee) -> None:
+        """Do nothing: what rings also comes as a line."""
 
 
 def _images(text: str) -> float:

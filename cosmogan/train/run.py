@@ -40,9 +40,8 @@ log = logging.getLogger(__name__)
 
 AT_A_TIME = 8
 """Most boxes that a worker displaces for one reading of the plan."""
-LOOKED = 4096
-"""Fields whose largest density one task looks for."""
-_READ = 256
+LOOKED = 2**26
+"""Bytes of fields whose largest density one task looks for."""
 FEW = 8
 """Spectra that are not worth the way to other processes."""
 FAILURES = 3
@@ -230,15 +229,14 @@ def largest_density(fields: FieldSet) -> float:
     LayoutError
         If a field is damaged.
     """
-    starts = range(0, len(fields), LOOKED)
-    calls = [(str(fields.path), start, min(start + LOOKED, len(fields))) for start in starts]
+    path, size = str(fields.path.absolute()), max(1, LOOKED // fields.layout.sample_bytes)
+    starts = range(0, len(fields), size)
+    calls = [(path, start, min(start + size, len(fields))) for start in starts]
     return max(starmap(_largest, calls) if len(calls) == 1 else scatter(_largest, calls))
 
 
 def _largest(path: str, start: int, stop: int) -> float:
-    fields, starts = open_fields(path), range(start, stop, _READ)
-    blocks = (np.arange(at, min(at + _READ, stop)) for at in starts)
-    return max(float(fields.read_checked(block).max()) for block in blocks)
+    return float(open_fields(path).read_checked(np.arange(start, stop)).max())
 
 
 def _known_plan(run: Path, wanted: str) -> Training | None:

@@ -1,7 +1,7 @@
 """Whether a training goes wrong, asked at every reading: collapse, copies, learning by heart.
 
 Fields are compared by what no shift or turn changes, their power spectrum and distribution, about what is expected at
-their parameters and in units of the scatter of validation fields: universes differ by more than the fields of one, and would stand in
+their parameters and in units of their scatter, both of training fields: universes differ by more than the fields of one, and would stand in
 for what is missing in each other. Every number is 1 for a right sampler, but for the gap, which is 0, and has
 a range outside which an alarm is told in the log, long before the verdict:
 
@@ -30,6 +30,7 @@ a range outside which an alarm is told in the log, long before the verdict:
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,9 +104,9 @@ class Watch:
 
     def __init__(self, training: Seen, validation: Seen) -> None:
         self._filled = (validation.statistics["pdf"].samples > 0).mean(axis=0) >= FILLED
-        known = self._features(validation.statistics)
-        self._expected = Standard(known.shape[1], validation.conditions.shape[1]).double()
-        self._expected.fit(known, torch.from_numpy(validation.conditions), least=1e-9)
+        known = self._features(training.statistics)
+        self._expected = Standard(known.shape[1], training.conditions.shape[1]).double()
+        self._expected.fit(known, torch.from_numpy(training.conditions), least=1e-9)
         self.training, self.validation = self._standard(training), self._standard(validation)
         among = _others(self.validation)
         self.few = len(among) <= NEIGHBOURS
@@ -195,6 +196,15 @@ def alarms(numbers: Mapping[str, float], *, late: bool = True) -> list[str]:
     return [
         name for name, value in asked.items() if not RANGES[name][0] <= value <= RANGES[name][1]
     ]
+
+
+def in_words(alarm: Mapping[str, Any]) -> str:
+    """Return what a line of the log about an alarm says."""
+    value, low, high = (alarm[key] for key in ("value", "low", "high"))
+    lies = f"above {high:g}" if high is not None and value > high else f"below {low}"
+    where = "not a number" if math.isnan(value) else lies
+    name = alarm["name"].replace("_", " ")
+    return f"alarm: {name} is {value:.3g} after {alarm['images']:,} fields, {where}"
 
 
 def _others(fields: _Array) -> _Array:

@@ -35,7 +35,7 @@ from cosmogan.train.examine import Examiner
 from cosmogan.train.feed import Feed
 from cosmogan.train.material import Material
 from cosmogan.train.networks import Calibration, build_networks, generator_shape
-from cosmogan.train.place import LogFile, Place, device_of, keep_memory, rounds
+from cosmogan.train.place import Caller, LogFile, Observer, Place, device_of, keep_memory, rounds
 from cosmogan.train.plan import Training
 from cosmogan.train.predict import Lesson
 from cosmogan.train.reading import Reading
@@ -349,7 +349,7 @@ def _train_here(plan: Training) -> bool:
         signal.signal(number, lambda *_: stop.set())
     rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
     world, device = int(os.environ.get("WORLD_SIZE", "1")), device_of("auto", local_rank)
-    observers = [LogFile(Path(plan.folder))]
+    observers: list[Observer] = [LogFile(Path(plan.folder)), Caller()]
     place = Place(rank, world, device, stopped=stop.is_set, observers=observers)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)

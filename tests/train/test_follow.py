@@ -65,4 +65,6 @@ def test_a_log_that_was_cut_is_followed_from_its_new_end(tmp_path, caplog):
         time.sleep(3 * follow.FOLLOW_SECONDS)
         with log.open("a", encoding="utf-8") as to:
             to.write(alarm("gap", 0.8, 20, high=0.5))
-    assert [record.getMessage()[:23] for record in caplog.records] == ["train: alarm: gap is 0."]
+    assert [record.getMessage() for record in caplog.records] == [
+        "train: alarm: gap is 0.8 after 20 fields, above 0.5"
+    ]

@@ -8,7 +8,15 @@ import torch
 
 from cosmogan.errors import ResourceError
 from cosmogan.train import place
-from cosmogan.train.place import LogFile, Place, device_of, has_bfloat16, keep_memory, rounds
+from cosmogan.train.place import (
+    Caller,
+    LogFile,
+    Place,
+    device_of,
+    has_bfloat16,
+    keep_memory,
+    rounds,
+)
 
 BOARD = {}
 
@@ -172,3 +180,15 @@ def test_another_c_library_is_left_as_it_is(library, monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", load)
     keep_memory()
     assert asked == ["libc.so.6"]
+
+
+def test_who_trains_without_ray_is_warned_of_alarms(caplog):
+    lines = [
+        {"event": "step", "images": 10},
+        {"event": "alarm", "name": "gap", "value": 0.7, "images": 1000, "low": None, "high": 0.5},
+    ]
+    with caplog.at_level("WARNING"):
+        for line in lines:
+            Caller().line(line)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == "train: alarm: gap is 0.7 after 1,000 fields, above 0.5"

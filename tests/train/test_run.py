@@ -242,11 +242,11 @@ def test_a_training_that_was_begun_keeps_its_theory(folder, monkeypatch):
 
 def test_the_largest_density_is_that_of_all_fields(folder, monkeypatch, ray_session):
     """Also if it is in the last of many parts; no sample knows it."""
-    monkeypatch.setattr(run, "_READ", 5)
-    fields = store.open_fields(folder / "train.fields")
+    monkeypatch.chdir(folder)  # workers stand elsewhere
+    fields = store.open_fields("train.fields")
     largest = fields[:].max()
     assert run.largest_density(fields) == largest
-    monkeypatch.setattr(run, "LOOKED", 7)
+    monkeypatch.setattr(run, "LOOKED", 7 * fields.layout.sample_bytes)
     assert run.largest_density(fields) == largest
     plan = gather(recipe(), folder)
     assert plan.density_max == Material(plan).scaling.density_max == largest
