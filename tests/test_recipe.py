@@ -147,7 +147,7 @@ def test_points_survive_writing(read_text):
         ),
         (
             "[simulate]\nsteps = 2\nredshifts = [1.0, 0.0]\ntest_redshifts = [0.7, 0.5, 0.3]",
-            ["steps = 2", "the 3 redshifts of test"],
+            ["steps = 2", "fewer than the 5 redshifts"],
         ),
         ("[train]\nlatent = 'zeldovich'", ["train.latent = 'zeldovich'", "'gaussian'", "'lpt'"]),
         ("[cosmology]\nOmega_m = 2.0", ["cosmology.Omega_m = 2.0", "less than 1"]),

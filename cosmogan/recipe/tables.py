@@ -111,7 +111,8 @@ class SimulateTable(Table):
     test_redshifts: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(), exclude_if=operator.not_
     )
-    """Redshifts of the held-out fields, within `redshifts`, to judge what lies between; empty: the same."""
+    """Redshifts of the held-out fields, within `redshifts`, to judge what lies between; empty: the same.
+    The time steps of all boxes land on both."""
     initial_conditions: Literal["gaussian", "fixed", "paired"] = "gaussian"
     """`fixed`: amplitudes without scatter; `paired`: fixed, and each seed twice with phases turned."""
     dimension: Literal[2, 3] = 2
@@ -140,18 +141,22 @@ class SimulateTable(Table):
             )
         if not self.redshifts or max(self.redshifts) >= self.start_redshift:
             raise ValueError("redshifts must be given and lie below start_redshift")
-        for split in ("train", "test"):
-            number = len(set(self.redshifts_of(split)))
-            if self.steps < number:
-                raise ValueError(
-                    f"steps = {self.steps}: fewer than the {number} redshifts of {split}; take one at least for each"
-                )
+        number = len(set(self.all_redshifts))
+        if self.steps < number:
+            raise ValueError(
+                f"steps = {self.steps}: fewer than the {number} redshifts; take one at least for each"
+            )
         low, high = min(self.redshifts), max(self.redshifts)
         if not all(low <= z <= high for z in self.test_redshifts):
             raise ValueError(
                 f"test_redshifts = {self.test_redshifts}: the networks learn {low:g} to {high:g}; stay within"
             )
         return self
+
+    @property
+    def all_redshifts(self) -> tuple[float, ...]:
+        """Redshifts of any side, each once."""
+        return tuple(dict.fromkeys((*self.redshifts, *self.test_redshifts)))
 
     def redshifts_of(self, split: str) -> tuple[float, ...]:
         """Return the redshifts of the fields of one side of the split."""
