@@ -1,12 +1,14 @@
 """What is shipped answers as the run does, and is small."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.fidelity import ship
+from benchmarks.fidelity.study import RESULTS
 from cosmogan.emulate.sample import load
 from cosmogan.fields.layout import Layout
 from cosmogan.fields.scaling import Scaling
@@ -128,3 +130,14 @@ def test_without_a_verdict_nothing_is_replaced(run, shelf):
     with pytest.raises(FileNotFoundError):
         ship.ship(run, "six", "other")
     assert {path.name: path.read_bytes() for path in shelf.iterdir()} == before
+
+
+def test_the_card_that_ships_says_what_its_scorecard_says():
+    """Of the run that the fidelity report tells to be shipped."""
+    card = json.loads((Path(ship.cosmogan.__file__).parent / "weights/demo-64.json").read_text())
+    known = json.loads((RESULTS / "default-60min-1.json").read_text())
+    assert card["commit"] == known["commit"]
+    assert card["scorecard"] == {
+        name: {bound: error[bound] for bound in ("value", "low", "high")}
+        for name, error in known["errors"].items()
+    }
