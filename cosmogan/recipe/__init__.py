@@ -19,18 +19,15 @@ from cosmogan.recipe.tables import (
     FIRST_LEVEL,
     BoxesTable,
     CompareTable,
-    CosmologyTable,
     EmulateTable,
     MeasureTable,
-    PointsTable,
-    RangesTable,
     Recipe,
     SimulateTable,
-    Table,
     ToleranceTable,
     TrainTable,
     explain,
 )
+from cosmogan.recipe.universes import CosmologyTable, PointsTable, RangesTable, Table
 
 __all__ = [
     "FIRST_LEVEL",

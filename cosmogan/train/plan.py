@@ -20,7 +20,10 @@ THEORY = "theory.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training run. Counts are in real fields shown, the clock of every schedule.
+    """A training run.
+
+    Counts are in real fields shown to the discriminator, the clock of every schedule; in its steps the generator
+    is held against as many others.
 
     Attributes
     ----------
