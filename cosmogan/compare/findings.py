@@ -324,12 +324,9 @@ def write_verdict(path: str | Path, verdict: Verdict, more: Mapping[str, Any]) -
     more : mapping
         Written beside it: the sentence, what made it. Infinite or undefined numbers become null.
     """
-    content = {
-        "student_below": STUDENT_BELOW,
-        "learnt": verdict.learnt,
-        **dataclasses.asdict(verdict),
-        **more,
-    }
+    content = dict(  # which refuses a key twice
+        student_below=STUDENT_BELOW, learnt=verdict.learnt, **dataclasses.asdict(verdict), **more
+    )
     write_findings(path, content)
 
 

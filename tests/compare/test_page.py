@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cosmogan.compare.findings import write_verdict
 from cosmogan.compare.page import REPORT, TRUTH, VERDICT, Setting, write_report
 
 VOID = {"meta", "img", "br"}
@@ -165,6 +166,15 @@ def test_nothing_heavy_is_loaded_before_a_page_is_written():
     assert not {"matplotlib", "jinja2", "torch", "ray", "dask", "pydantic"} & set(
         done.stdout.split()
     )
+
+
+def test_what_stands_beside_a_verdict_hides_nothing_of_it(written, setting):
+    folder, verdict = written
+    found = json.loads((folder / VERDICT).read_text(encoding="utf-8"))
+    assert found["training"] == verdict.training == 16
+    assert found["course"]["reading"]["images"] == setting.course["reading"]["images"]
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'training'"):
+        write_verdict(folder / "other.json", verdict, {"training": 1})
 
 
 @pytest.mark.parametrize("far", [False, True])
