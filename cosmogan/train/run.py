@@ -222,7 +222,7 @@ def _sides(folder: Path) -> tuple[FieldSet, FieldSet]:
 def largest_density(fields: FieldSet) -> float:
     """Return the largest density of all fields [mean density], looked for on the whole cluster.
 
-    No sample will do: of 30,720 slices of the demo's boxes, one in fifteen had a maximum of 631, and all of them one of 894.
+    No sample will do: of the 30,720 training slices of the fidelity report, one in fifteen had a maximum of 631, and all of them one of 894.
 
     Raises
     ------
